@@ -1,0 +1,2 @@
+//! The programs are beside this folder.
+#![forbid(unsafe_code)]

@@ -1,0 +1,158 @@
+//! Starting a span by hand.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use super::guard::{self, SpanGuard};
+use super::span::{self, Span};
+use super::{AsParent, Parent, SpanHandle};
+use crate::attributes::{AttributeValue, Key};
+use crate::client::global;
+use crate::context::{self, Begun, Entry};
+use crate::link::Link;
+use crate::record::{Details, Site};
+use crate::segment::SOURCES;
+
+/// Begins a span with this name; nothing has started until `start` is called on what is returned.
+///
+/// ```
+/// use span_runtime::start_span;
+///
+/// {
+///     let _outer = start_span("checkout").start();
+///     let _inner = start_span(format!("price basket {}", 7)).attribute("items", 3).start();
+/// } // the inner span ends, then the outer one
+/// ```
+pub fn start_span(name: impl Into<Cow<'static, str>>) -> SpanBuilder {
+    let mut builder = SpanBuilder { site: Site::Name(""), details: Details::default(), parent: Parent::CURRENT };
+    match name.into() {
+        Cow::Borrowed(name) => builder.site = Site::Name(name),
+        name @ Cow::Owned(_) => builder.details.rare().name = Some(name),
+    }
+    builder
+}
+
+/// A span that has not started; made by [`start_span`]. What has not started cannot be ended: there is no such method.
+#[derive(Debug)]
+#[must_use = "nothing has started; call `start`"]
+pub struct SpanBuilder {
+    site: Site,
+    details: Details,
+    parent: Parent,
+}
+
+macro_rules! builder {
+    () => {
+        /// Sets an attribute; one that is there at the start is seen by sampling.
+        pub fn attribute(mut self, key: impl Into<Key>, value: impl AttributeValue) -> Self {
+            if let Some(value) = value.into_value() {
+                self.details.set(key.into(), value);
+            }
+            self
+        }
+
+        /// Makes the span a child of this one rather than of the current one. The parent may live on another thread,
+        /// and may have ended. `None` is as [`root`](Self::root).
+        pub fn parent(mut self, parent: impl AsParent) -> Self {
+            self.parent = parent.as_parent();
+            self
+        }
+
+        /// Makes the span the root of a segment, even inside another span.
+        pub fn root(mut self) -> Self {
+            self.parent = Parent::ROOT;
+            self
+        }
+
+        /// Links the span to another one.
+        pub fn link(mut self, link: Link) -> Self {
+            self.details.rare().links.push(link);
+            self
+        }
+
+        /// Starts the span at a time of the caller's, for work that began before its span could. What is current and
+        /// what is sampled is still decided at the call of `start`.
+        pub fn start_time(mut self, time: SystemTime) -> Self {
+            self.details.rare().start = Some(time);
+            self
+        }
+
+        /// Where the name comes from, should the span be a segment: `custom`, `url`, `route`, `view`, `component` or
+        /// `task`. Anything else counts as `custom`.
+        pub fn source(mut self, source: &str) -> Self {
+            self.details.source = SOURCES.into_iter().find(|known| *known == source);
+            self
+        }
+    };
+}
+
+impl SpanBuilder {
+    builder!();
+
+    /// Makes a span that does not become current: a child of the current span, to be ended from anywhere.
+    pub fn inactive(self) -> InactiveSpanBuilder {
+        InactiveSpanBuilder { site: self.site, details: self.details, parent: self.parent }
+    }
+
+    /// Starts the span and makes it current on this thread until the guard is dropped.
+    pub fn start(self) -> SpanGuard {
+        begin_active(&self.parent, self.site, self.details)
+    }
+}
+
+/// A span that has not started and will not become current; made by [`SpanBuilder::inactive`].
+#[derive(Debug)]
+#[must_use = "nothing has started; call `start`"]
+pub struct InactiveSpanBuilder {
+    site: Site,
+    details: Details,
+    parent: Parent,
+}
+
+impl InactiveSpanBuilder {
+    builder!();
+
+    /// Starts the span.
+    pub fn start(self) -> Span {
+        begin_owned(&self.parent, self.site, self.details)
+    }
+}
+
+/// Starts a span on top of this thread's stack.
+#[inline]
+pub(crate) fn begin_active(parent: &Parent, site: Site, details: Details) -> SpanGuard {
+    if !global::any() {
+        return SpanGuard::new(guard::Kind::Nothing);
+    }
+    let kind = context::with(|local| match local.begin(parent, site, details, false) {
+        Begun::Recording(open) => {
+            let id = open.span_id.as_u64();
+            guard::Kind::Recording { id, index: local.push(Entry::Span(open)) }
+        }
+        Begun::UnsampledSegment(segment) => {
+            let token = local.token();
+            let index = local.push(Entry::Context(token, SpanHandle::unsampled(segment)));
+            guard::Kind::UnsampledSegment { token, index }
+        }
+        Begun::UnsampledChild(runtime) => guard::Kind::UnsampledChild { runtime },
+        Begun::Disabled => guard::Kind::Nothing,
+    });
+    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+}
+
+/// Starts a span that is on no stack.
+pub(crate) fn begin_owned(parent: &Parent, site: Site, details: Details) -> Span {
+    if !global::any() {
+        return Span::nothing();
+    }
+    let begun = context::with(|local| match local.begin(parent, site, details, true) {
+        Begun::Recording(open) => span::Kind::Recording(open),
+        Begun::UnsampledSegment(segment) => span::Kind::Unsampled(segment),
+        Begun::UnsampledChild(_) => match local.segment_of(parent) {
+            Some(segment) => span::Kind::Unsampled(segment),
+            None => span::Kind::Nothing,
+        },
+        Begun::Disabled => span::Kind::Nothing,
+    });
+    Span(begun.unwrap_or(span::Kind::Nothing))
+}

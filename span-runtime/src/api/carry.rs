@@ -1,0 +1,115 @@
+//! How a future or stream carries what is current in it, from poll to poll. (behaviours 8, 12)
+//!
+//! Invariant: between polls the span is here; during a poll it is on the thread's stack, and it comes back
+//! however the poll ends. Nobody else can take it from there.
+
+use std::sync::Arc;
+
+use super::{Span, SpanHandle, span};
+use crate::context::{self, Entry};
+use crate::names;
+use crate::open::{Change, Status};
+use crate::segment::Trace;
+use crate::{Key, Value};
+
+/// What is carried.
+#[derive(Debug)]
+pub(super) enum What {
+    Span(Span),
+    Handle(SpanHandle),
+    Trace(Arc<Trace>),
+}
+
+#[derive(Debug)]
+pub(super) struct Carried {
+    what: What,
+    /// Entries of guards that are held across an `.await`, which futures that are not `Send` can do.
+    above: Vec<Entry>,
+}
+
+impl Carried {
+    pub(super) fn new(what: What) -> Self {
+        Carried { what, above: Vec::new() }
+    }
+
+    /// Makes it current until the guard that is returned is dropped.
+    #[inline]
+    pub(super) fn attach(&mut self) -> Attached<'_> {
+        let at = context::with(|local| {
+            let (id, entry) = match &mut self.what {
+                What::Span(span) => match std::mem::replace(&mut span.0, span::Kind::Nothing) {
+                    span::Kind::Recording(open) => (open.span_id.as_u64(), Entry::Span(open)),
+                    span::Kind::Unsampled(segment) => {
+                        let token = local.token();
+                        (token, Entry::Context(token, SpanHandle::unsampled(segment)))
+                    }
+                    span::Kind::Nothing => return None,
+                },
+                What::Handle(handle) => {
+                    let token = local.token();
+                    (token, Entry::Context(token, std::mem::replace(handle, SpanHandle::nothing())))
+                }
+                What::Trace(trace) => {
+                    let token = local.token();
+                    (token, Entry::Trace(token, Arc::clone(trace)))
+                }
+            };
+            Some((id, local.attach(entry, &mut self.above)))
+        });
+        Attached { carried: self, at: at.flatten(), unwinding: std::thread::panicking() }
+    }
+
+    /// The span, if it is one.
+    pub(super) fn span(&mut self) -> Option<&mut Span> {
+        match &mut self.what {
+            What::Span(span) => Some(span),
+            _ => None,
+        }
+    }
+
+    /// Ends the span, if it is one.
+    pub(super) fn end(&mut self) {
+        if let Some(span) = self.span() {
+            span.finish(None);
+        }
+    }
+
+    /// Ends the span, if it is one, as that of work that was given up.
+    pub(super) fn cancel(&mut self) {
+        if let Some(span) = self.span() {
+            span.change(Change::Set(Key::Borrowed(names::CANCELLED), Value::of(true)));
+            span.finish(None);
+        }
+    }
+}
+
+/// Keeps what a future carries current; its drop takes it back.
+pub(super) struct Attached<'a> {
+    carried: &'a mut Carried,
+    at: Option<(u64, u32)>,
+    unwinding: bool,
+}
+
+impl Drop for Attached<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some((id, index)) = self.at else { return };
+        let carried = &mut *self.carried;
+        let own = context::with(|local| local.detach(id, index, &mut carried.above)).flatten();
+        match (&mut carried.what, own) {
+            (What::Span(span), Some(Entry::Span(open))) => span.0 = span::Kind::Recording(open),
+            (What::Span(span), Some(Entry::Context(_, handle))) => {
+                span.0 = handle.into_unsampled().map_or(span::Kind::Nothing, span::Kind::Unsampled);
+            }
+            (What::Handle(kept), Some(Entry::Context(_, handle))) => *kept = handle,
+            _ => {}
+        }
+        // A panic goes through: whoever catches it may drop the future much later, and without unwinding.
+        if !self.unwinding && std::thread::panicking() {
+            if let Some(span) = carried.span() {
+                span.change(Change::Status(Status::Error));
+                span.finish(None);
+            }
+        }
+    }
+}

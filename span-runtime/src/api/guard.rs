@@ -1,0 +1,136 @@
+//! A span that is current on this thread while its guard lives. (behaviours 6, 7, 11)
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::SystemTime;
+
+use super::{SpanHandle, getters, setters};
+use crate::clock::Reading;
+use crate::context;
+use crate::ids::{SpanId, TraceId};
+use crate::open::Change;
+use crate::record::{Details, Site};
+
+/// A started span that is current on this thread. It ends when the guard is dropped, or by [`end`](SpanGuard::end).
+///
+/// A guard must not cross threads, nor be held across an `.await`: the compiler refuses both for futures that are
+/// `Send`. Asynchronous code carries its span with [`in_span`](crate::Instrument::in_span), `#[span]` on an
+/// `async fn`, or `span!("name", async { ... })`.
+///
+/// ```
+/// use span_runtime::start_span;
+///
+/// let span = start_span("price basket").attribute("basket.items", 3).start();
+/// span.set_attribute("total", 12.5);
+/// drop(span);
+/// ```
+#[must_use = "the span ends when the guard is dropped; bind it to a variable"]
+pub struct SpanGuard {
+    pub(super) kind: Kind,
+    pub(super) not_send: PhantomData<*const ()>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// An entry of the thread's stack, by the span's id and by where it was pushed.
+    Recording { id: u64, index: u32 },
+    /// The entry of a segment that is not sampled.
+    UnsampledSegment { token: u64, index: u32 },
+    /// Below one, of the runtime with this number: no entry, but to be counted.
+    UnsampledChild { runtime: u32 },
+    /// Nothing: there is no runtime, tracing is off, or it has ended.
+    Nothing,
+}
+
+impl SpanGuard {
+    #[inline]
+    pub(super) const fn new(kind: Kind) -> Self {
+        SpanGuard { kind, not_send: PhantomData }
+    }
+
+    pub(crate) fn change(&self, change: Change) {
+        if let Kind::Recording { id, index } = self.kind {
+            context::change(id, index, change);
+        }
+    }
+
+    fn read<R>(&self, f: impl FnOnce(Site, &Details) -> R) -> Option<R> {
+        match self.kind {
+            Kind::Recording { id, index } => context::read(id, index, f),
+            _ => None,
+        }
+    }
+
+    setters!([&self] self);
+    getters!();
+
+    /// A handle that others can use.
+    pub fn handle(&self) -> SpanHandle {
+        match self.kind {
+            Kind::Recording { id, index } => context::handle(id, index),
+            Kind::UnsampledSegment { token, index } => context::context_at(token, index),
+            Kind::UnsampledChild { .. } => context::current_handle(),
+            Kind::Nothing => SpanHandle::nothing(),
+        }
+    }
+
+    /// The id of the trace.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.handle().trace_id()
+    }
+
+    /// The id of the span; below an unsampled segment that of the segment's span.
+    pub fn span_id(&self) -> Option<SpanId> {
+        self.handle().span_id()
+    }
+
+    /// Whether the span's segment was sampled.
+    pub fn is_sampled(&self) -> bool {
+        matches!(self.kind, Kind::Recording { .. })
+    }
+
+    /// Ends the span now.
+    #[inline]
+    pub fn end(self) {
+        drop(self);
+    }
+
+    /// Ends the span with a time of the caller's. A time before the start counts as the start.
+    pub fn end_at(mut self, time: SystemTime) {
+        self.finish(Some(time));
+    }
+
+    #[inline]
+    fn finish(&mut self, at: Option<SystemTime>) {
+        match std::mem::replace(&mut self.kind, Kind::Nothing) {
+            Kind::Recording { id, index } => {
+                let end = Reading::now();
+                context::with(|local| local.end(id, index, end, at));
+            }
+            Kind::UnsampledChild { runtime } => {
+                context::with(|local| local.count_unsampled_by_number(runtime));
+            }
+            Kind::UnsampledSegment { token, index } => context::end_unsampled(token, index),
+            Kind::Nothing => {}
+        }
+    }
+}
+
+impl Drop for SpanGuard {
+    #[inline]
+    fn drop(&mut self) {
+        if !matches!(self.kind, Kind::Nothing) {
+            self.finish(None);
+        }
+    }
+}
+
+impl fmt::Debug for SpanGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Recording { .. } => "SpanGuard(recording)",
+            Kind::UnsampledSegment { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sampled)",
+            Kind::Nothing => "SpanGuard(records nothing)",
+        })
+    }
+}

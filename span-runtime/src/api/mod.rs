@@ -1,0 +1,96 @@
+//! What users hold and call: spans, guards, handles, the current span, futures and streams that carry a span.
+
+mod builder;
+mod carry;
+mod current;
+mod future;
+mod guard;
+mod handle;
+mod scope;
+mod span;
+#[cfg(feature = "stream")]
+mod stream;
+
+pub use builder::{InactiveSpanBuilder, SpanBuilder, start_span};
+pub(crate) use builder::{begin_active, begin_owned};
+pub use current::{CurrentSpan, current_span};
+pub(crate) use future::instrument;
+pub use future::{InContext, InSpan, Instrument};
+pub use guard::SpanGuard;
+pub(crate) use handle::ParentKind;
+pub use handle::{AsParent, Parent, SpanHandle};
+pub use scope::{InTrace, TraceGuard, TraceScope, new_trace};
+pub use span::Span;
+#[cfg(feature = "stream")]
+pub use stream::{InSpanStream, InstrumentStream};
+
+/// The setters, the same on everything that stands for a span.
+macro_rules! setters {
+    ([$($receiver:tt)+] $this:ident) => {
+        /// Sets an attribute, or replaces it. A value of `None` changes nothing. After the span's end this does nothing.
+        pub fn set_attribute($($receiver)+, key: impl Into<$crate::Key>, value: impl $crate::AttributeValue) {
+            if let Some(value) = value.into_value() {
+                $this.change($crate::open::Change::Set(key.into(), value));
+            }
+        }
+
+        /// Sets several attributes.
+        pub fn set_attributes<K: Into<$crate::Key>, V: $crate::AttributeValue>(
+            $($receiver)+,
+            attributes: impl IntoIterator<Item = (K, V)>,
+        ) {
+            let attributes = attributes.into_iter().filter_map(|(key, value)| {
+                Some($crate::record::Attribute { key: key.into(), value: value.into_value()? })
+            });
+            $this.change($crate::open::Change::SetAll(attributes.collect()));
+        }
+
+        /// Removes an attribute.
+        pub fn remove_attribute($($receiver)+, key: impl Into<$crate::Key>) {
+            $this.change($crate::open::Change::Remove(key.into()));
+        }
+
+        /// Renames the span.
+        pub fn set_name($($receiver)+, name: impl Into<std::borrow::Cow<'static, str>>) {
+            $this.change($crate::open::Change::Name(name.into()));
+        }
+
+        /// Sets the status, which is `ok` until something sets another.
+        pub fn set_status($($receiver)+, status: $crate::Status) {
+            $this.change($crate::open::Change::Status(status));
+        }
+
+        /// Links the span to another one.
+        pub fn add_link($($receiver)+, link: $crate::Link) {
+            $this.change($crate::open::Change::Link(link));
+        }
+    };
+}
+pub(crate) use setters;
+
+/// The getters, the same on everything that stands for a span.
+macro_rules! getters {
+    () => {
+        /// The name as it is now. `None` after the span's end, and for a span that records nothing.
+        pub fn name(&self) -> Option<String> {
+            self.read(|site, details| details.name().map_or_else(|| site.name().to_owned(), |name| name.to_string()))
+        }
+
+        /// The status as it is now. `None` after the span's end, and for a span that records nothing.
+        pub fn status(&self) -> Option<$crate::Status> {
+            self.read(|_, details| if details.error { $crate::Status::Error } else { $crate::Status::Ok })
+        }
+
+        /// The attribute with this key.
+        pub fn attribute(&self, key: &str) -> Option<$crate::Value> {
+            self.read(|_, details| details.get(key).cloned()).flatten()
+        }
+
+        /// All attributes that were set. Empty after the span's end, and for a span that records nothing.
+        pub fn attributes(&self) -> Vec<($crate::Key, $crate::Value)> {
+            let copy = |attribute: &$crate::record::Attribute| (attribute.key.clone(), attribute.value.clone());
+            self.read(|_, details| details.attributes.iter().map(copy).collect()).unwrap_or_default()
+        }
+    };
+}
+pub(crate) use getters;

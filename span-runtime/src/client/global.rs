@@ -1,0 +1,76 @@
+//! The runtime that `init` installed, as every thread finds it without a lock.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Core;
+
+static INSTALLED: RwLock<Option<Arc<Core>>> = RwLock::new(None);
+
+/// Counts changes of `INSTALLED`, so that a thread knows when to look again.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// Runtimes that exist in this process, installed or not.
+static RUNTIMES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is any runtime at all: the one load that a span costs in a program without.
+#[inline]
+pub(crate) fn any() -> bool {
+    RUNTIMES.load(Ordering::Relaxed) != 0
+}
+
+pub(super) fn count_runtime() {
+    RUNTIMES.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) fn uncount_runtime() {
+    RUNTIMES.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Installs a runtime; false if there is one.
+pub(super) fn install(core: &Arc<Core>) -> bool {
+    let mut installed = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
+    if installed.is_some() {
+        return false;
+    }
+    *installed = Some(Arc::clone(core));
+    // Release: pairs with the Acquire in `Cache::get`; the lock orders the contents.
+    CHANGES.fetch_add(1, Ordering::Release);
+    true
+}
+
+/// Takes a runtime out, if it is the one that is installed.
+pub(super) fn uninstall(core: &Arc<Core>) {
+    let mut installed = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
+    if installed.as_ref().is_some_and(|current| Arc::ptr_eq(current, core)) {
+        *installed = None;
+        CHANGES.fetch_add(1, Ordering::Release);
+    }
+}
+
+pub(super) fn current() -> Option<Arc<Core>> {
+    INSTALLED.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// A thread's copy of what is installed.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    seen: u64,
+    core: Option<Arc<Core>>,
+}
+
+impl Cache {
+    pub(crate) const fn new() -> Self {
+        Cache { seen: 0, core: None }
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self) -> Option<&Arc<Core>> {
+        let changes = CHANGES.load(Ordering::Acquire);
+        if changes != self.seen {
+            self.seen = changes;
+            self.core = current();
+        }
+        self.core.as_ref()
+    }
+}

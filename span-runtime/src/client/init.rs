@@ -1,0 +1,236 @@
+//! Making a runtime, installing it, and ending it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{bounded, unbounded};
+
+use super::{Core, InitError, Options, Stats, global};
+use crate::context::{self, Entry};
+use crate::flusher::{Command, Flusher};
+use crate::hand_over::{Budget, Doorbell, hand_over};
+use crate::transport;
+
+/// A span runtime: its flusher, its transport, and what they buffer.
+///
+/// Programs call [`init`], which installs one for the whole process. A test makes its own and [enters](Runtime::enter)
+/// it, so that tests run side by side. Spans find their runtime through their parent; only a span without one looks
+/// at the thread's entered runtime, and then at the installed one.
+///
+/// ```
+/// use span_runtime::{Options, Runtime, start_span};
+/// # use span_runtime::testing::CaptureTransport;
+///
+/// let transport = CaptureTransport::new();
+/// let runtime = Runtime::new(Options::new().transport(transport.clone()).traces_sample_rate(1.0))?;
+/// {
+///     let _entered = runtime.enter();
+///     start_span("work").start().end();
+/// }
+/// assert!(runtime.flush(std::time::Duration::from_secs(5)));
+/// assert_eq!(transport.spans()[0].name, "work");
+/// # Ok::<(), span_runtime::InitError>(())
+/// ```
+///
+/// Dropping it closes it.
+#[derive(Debug)]
+pub struct Runtime {
+    /// `None` where there is nowhere to send.
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    core: Arc<Core>,
+    flusher: Option<JoinHandle<()>>,
+    shutdown_timeout: Duration,
+}
+
+impl Runtime {
+    /// Makes a runtime and starts its two threads. Without a DSN and without a transport it is one that records
+    /// nothing and has no threads.
+    ///
+    /// # Errors
+    ///
+    /// When an option or a variable of the environment is invalid, when the DSN wants HTTPS and the feature `tls` is
+    /// off, or when no thread can be started.
+    pub fn new(options: Options) -> Result<Self, InitError> {
+        let Some((settings, transport)) = options.resolve()? else { return Ok(Runtime { running: None }) };
+        let budget = Arc::new(Budget::new(settings.max_buffer_bytes));
+        let doorbell = Arc::new(Doorbell::default());
+        let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
+        let (control, commands) = unbounded();
+        let core = Arc::new(Core::new(&settings, source, budget, doorbell, control));
+        let transport = transport.unwrap_or_else(|| transport::http(&settings));
+        let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
+        let shutdown_timeout = settings.shutdown_timeout;
+        let flusher = Flusher::new(Arc::clone(&core), settings, consumer, commands, sender);
+        let flusher = std::thread::Builder::new()
+            .name("span-flusher".into())
+            .spawn(move || flusher.run())
+            .map_err(InitError::Thread)?;
+        global::count_runtime();
+        Ok(Runtime { running: Some(Running { core, flusher: Some(flusher), shutdown_timeout }) })
+    }
+
+    /// Makes this the runtime of spans that start on this thread without a parent, until the guard is dropped.
+    pub fn enter(&self) -> RuntimeGuard {
+        let entered = self.running.as_ref().and_then(|running| {
+            context::with(|local| {
+                let token = local.token();
+                let index = local.push(Entry::Runtime(token, Arc::clone(&running.core)));
+                (token, index)
+            })
+        });
+        RuntimeGuard { entered, not_send: PhantomData }
+    }
+
+    /// Hands over everything that has finished before this call, on whatever thread, and waits until it is sent, for
+    /// `timeout` at most. Returns whether all of it was sent in time.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.running.as_ref().is_none_or(|running| running.command(timeout, Command::Flush))
+    }
+
+    /// Sends what is left, for `timeout` at most, and ends the threads. Returns whether everything was sent. What
+    /// could not be sent is counted lost, and so is every span that ends later.
+    pub fn close(mut self, timeout: Duration) -> bool {
+        self.running.take().is_none_or(|running| running.close(timeout))
+    }
+
+    /// What became of this runtime's spans.
+    pub fn stats(&self) -> Stats {
+        self.running.as_ref().map(|running| running.core.stats()).unwrap_or_default()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let timeout = running.shutdown_timeout;
+            running.close(timeout);
+        }
+    }
+}
+
+impl Running {
+    fn command(&self, timeout: Duration, command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command) -> bool {
+        // A timeout beyond the clock's end is as good as none that matters.
+        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        let (done, answer) = bounded(1);
+        if self.core.control.send(command(deadline, done)).is_err() {
+            return false;
+        }
+        self.core.doorbell.ring();
+        // The flusher keeps to the deadline; the margin is for a machine that does not let it run.
+        answer.recv_deadline(deadline + Duration::from_millis(200)).unwrap_or(false)
+    }
+
+    fn close(mut self, timeout: Duration) -> bool {
+        self.core.close();
+        let sent = self.command(timeout, Command::Close);
+        if sent {
+            // It answered as the last thing it does.
+            if let Some(flusher) = self.flusher.take() {
+                let _ = flusher.join();
+            }
+        }
+        global::uncount_runtime();
+        sent
+    }
+}
+
+/// Keeps a runtime entered on this thread; made by [`Runtime::enter`].
+#[derive(Debug)]
+#[must_use = "the runtime is left when this guard is dropped"]
+pub struct RuntimeGuard {
+    entered: Option<(u64, u32)>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for RuntimeGuard {
+    fn drop(&mut self) {
+        if let Some((token, index)) = self.entered {
+            // What was removed is dropped out here, where nothing is borrowed.
+            let _removed = context::with(|local| local.remove(token, index));
+        }
+    }
+}
+
+/// Makes a runtime from options and installs it for the whole process.
+///
+/// ```no_run
+/// use span_runtime::prelude::*;
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let _spans = span_runtime::init(Options::from_env().traces_sample_rate(1.0))?;
+///     // ... the program ...
+///     Ok(())
+/// } // the guard's drop sends what is left, within the shutdown timeout
+/// ```
+///
+/// Without a DSN nothing is installed, nothing is sent, and a span costs about a nanosecond.
+///
+/// # Errors
+///
+/// As [`Runtime::new`], and when a runtime is installed already.
+pub fn init(options: Options) -> Result<Guard, InitError> {
+    let runtime = Runtime::new(options)?;
+    match &runtime.running {
+        Some(running) if !global::install(&running.core) => Err(InitError::AlreadyInitialized),
+        _ => Ok(Guard { runtime: Some(runtime) }),
+    }
+}
+
+/// Hands over everything that has finished, in the installed runtime; see [`Runtime::flush`]. True if there is none.
+pub fn flush(timeout: Duration) -> bool {
+    let Some(core) = global::current() else { return true };
+    let running = Running { core, flusher: None, shutdown_timeout: timeout };
+    running.command(timeout, Command::Flush)
+}
+
+/// What became of the installed runtime's spans; all zero if there is none.
+pub fn stats() -> Stats {
+    global::current().map(|core| core.stats()).unwrap_or_default()
+}
+
+/// Keeps the installed runtime alive; made by [`init`]. Its drop sends what is left and ends the runtime.
+#[derive(Debug)]
+#[must_use = "spans are recorded only while the guard lives; bind it to a variable in `main`"]
+pub struct Guard {
+    runtime: Option<Runtime>,
+}
+
+impl Guard {
+    /// As [`Runtime::flush`].
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.runtime.as_ref().is_none_or(|runtime| runtime.flush(timeout))
+    }
+
+    /// As [`Runtime::stats`].
+    pub fn stats(&self) -> Stats {
+        self.runtime.as_ref().map(Runtime::stats).unwrap_or_default()
+    }
+
+    /// Ends the runtime now; as [`Runtime::close`], with the numbers as they stand at the end.
+    pub fn close(mut self, timeout: Duration) -> (bool, Stats) {
+        self.uninstall();
+        let Some(mut runtime) = self.runtime.take() else { return (true, Stats::default()) };
+        let Some(running) = runtime.running.take() else { return (true, Stats::default()) };
+        let core = Arc::clone(&running.core);
+        (running.close(timeout), core.stats())
+    }
+
+    fn uninstall(&self) {
+        if let Some(running) = self.runtime.as_ref().and_then(|runtime| runtime.running.as_ref()) {
+            global::uninstall(&running.core);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.uninstall();
+    }
+}

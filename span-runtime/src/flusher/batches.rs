@@ -1,0 +1,285 @@
+//! Finished spans by trace, and which of them are due.
+//!
+//! # Invariants
+//!
+//! 1. A trace has at most one open batch; it may have any number of due ones, which are older.
+//! 2. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
+//!    not run backwards. Their entries name a batch by its serial number; one whose batch has become due by
+//!    other means is passed over.
+//! 3. The budget is charged for what is in here, and for nothing else: `settle` and `uncharge` keep it so.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{HOLD, LONGEST_WAIT, estimate, memory};
+use crate::hand_over::Budget;
+use crate::protocol::MOST_SPANS;
+use crate::record::Slot;
+use crate::segment::Segment;
+
+/// A batch is full when its JSON is likely to reach this, or an eighth of the bound. (span buffer, Sentry's SDK
+/// documents: 5 MiB, and never above 10)
+const FULL_BYTES: usize = 5 << 20;
+
+/// Entries of `by_age` beyond the open batches at which the passed-over ones are swept out.
+const SWEEP_ABOVE: usize = 4096;
+
+/// Spans of one trace that will leave together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    trace: u128,
+    /// The segment that was added to last.
+    segment: Arc<Segment>,
+    slots: Vec<Slot>,
+    spans: usize,
+    /// Bytes of JSON that this is likely to become.
+    json: usize,
+    /// Bytes that the slots own beyond themselves.
+    owned: usize,
+    /// Bytes that the budget was charged.
+    charged: usize,
+    serial: u64,
+    /// Its place in the order in which batches became due; 0 until then.
+    number: u64,
+    ending: bool,
+}
+
+impl Batch {
+    fn new(segment: &Arc<Segment>, serial: u64) -> Self {
+        Batch {
+            trace: segment.trace().id.as_u128(),
+            segment: Arc::clone(segment),
+            slots: vec![Slot::Segment(Arc::clone(segment))],
+            spans: 0,
+            json: 0,
+            owned: 0,
+            charged: 0,
+            serial,
+            number: 0,
+            ending: false,
+        }
+    }
+
+    fn is_full(&self, full_bytes: usize) -> bool {
+        self.spans >= MOST_SPANS || self.json >= full_bytes
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(super) fn into_slots(self) -> Vec<Slot> {
+        self.slots
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Batches {
+    budget: Arc<Budget>,
+    full_bytes: usize,
+    open: HashMap<u128, Batch>,
+    /// The open batch that is being added to; it is in `open` otherwise.
+    current: Option<Batch>,
+    due: VecDeque<Batch>,
+    by_age: VecDeque<(Instant, u128, u64)>,
+    by_end: VecDeque<(Instant, u128, u64)>,
+    last_serial: u64,
+    last_number: u64,
+}
+
+impl Batches {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Batches {
+            full_bytes: FULL_BYTES.min(budget.limit() / 8),
+            budget,
+            open: HashMap::new(),
+            current: None,
+            due: VecDeque::new(),
+            by_age: VecDeque::new(),
+            by_end: VecDeque::new(),
+            last_serial: 0,
+            last_number: 0,
+        }
+    }
+
+    /// What is added next belongs to this segment.
+    pub(super) fn turn_to(&mut self, segment: &Arc<Segment>) {
+        if let Some(batch) = &mut self.current {
+            if Arc::ptr_eq(&batch.segment, segment) {
+                return;
+            }
+            if batch.trace == segment.trace().id.as_u128() {
+                batch.segment = Arc::clone(segment);
+                batch.slots.push(Slot::Segment(Arc::clone(segment)));
+                batch.owned += size_of::<Segment>();
+                return;
+            }
+        }
+        self.put_back();
+        let trace = segment.trace().id.as_u128();
+        let batch = match self.open.remove(&trace) {
+            Some(mut batch) => {
+                if !Arc::ptr_eq(&batch.segment, segment) {
+                    batch.segment = Arc::clone(segment);
+                    batch.slots.push(Slot::Segment(Arc::clone(segment)));
+                    batch.owned += size_of::<Segment>();
+                }
+                batch
+            }
+            None => {
+                self.last_serial += 1;
+                Batch::new(segment, self.last_serial)
+            }
+        };
+        self.current = Some(batch);
+    }
+
+    /// Adds a slot that is no segment.
+    pub(super) fn add(&mut self, slot: Slot, now: Instant) {
+        if matches!(slot, Slot::Span(_)) && self.current.as_ref().is_some_and(|batch| batch.is_full(self.full_bytes)) {
+            self.renew();
+        }
+        let Some(batch) = &mut self.current else { return };
+        if let Slot::Span(record) = &slot {
+            batch.spans += 1;
+            if batch.spans == 1 {
+                self.by_age.push_back((now + LONGEST_WAIT, batch.trace, batch.serial));
+            }
+            if record.is_segment && !batch.ending {
+                batch.ending = true;
+                self.by_end.push_back((now + HOLD, batch.trace, batch.serial));
+            }
+        }
+        batch.json += estimate(&slot);
+        batch.owned += memory(&slot);
+        batch.slots.push(slot);
+    }
+
+    /// The current batch is full: it becomes due, and another takes its place.
+    fn renew(&mut self) {
+        if let Some(batch) = self.current.take() {
+            self.last_serial += 1;
+            let next = Batch::new(&batch.segment, self.last_serial);
+            self.enqueue(batch);
+            self.current = Some(next);
+        }
+    }
+
+    /// Ends a drain.
+    pub(super) fn settle(&mut self) {
+        self.put_back();
+    }
+
+    fn put_back(&mut self) {
+        if let Some(mut batch) = self.current.take() {
+            if batch.is_full(self.full_bytes) {
+                self.enqueue(batch);
+            } else if batch.spans > 0 {
+                charge(&self.budget, &mut batch);
+                self.open.insert(batch.trace, batch);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, mut batch: Batch) {
+        charge(&self.budget, &mut batch);
+        self.last_number += 1;
+        batch.number = self.last_number;
+        self.due.push_back(batch);
+    }
+
+    /// Makes due what has waited long enough.
+    pub(super) fn make_due(&mut self, now: Instant) {
+        for queue in [&mut self.by_end, &mut self.by_age] {
+            while let Some(&(at, trace, serial)) = queue.front() {
+                let open = self.open.get(&trace).is_some_and(|batch| batch.serial == serial);
+                if open && at > now {
+                    break;
+                }
+                queue.pop_front();
+                if open {
+                    if let Some(mut batch) = self.open.remove(&trace) {
+                        self.last_number += 1;
+                        batch.number = self.last_number;
+                        self.due.push_back(batch);
+                    }
+                }
+            }
+        }
+        if self.by_age.len() > 2 * self.open.len() + SWEEP_ABOVE {
+            let open = &self.open;
+            self.by_age.retain(|(_, trace, serial)| open.get(trace).is_some_and(|batch| batch.serial == *serial));
+        }
+    }
+
+    /// Makes due whatever there is, oldest first.
+    pub(super) fn make_all_due(&mut self) {
+        self.settle();
+        let mut open: Vec<Batch> = self.open.drain().map(|(_, batch)| batch).collect();
+        open.sort_unstable_by_key(|batch| batch.serial);
+        for batch in open {
+            self.enqueue(batch);
+        }
+        self.by_age.clear();
+        self.by_end.clear();
+    }
+
+    /// Takes the batch that has been due for longest.
+    pub(super) fn next_due(&mut self) -> Option<Batch> {
+        let batch = self.due.pop_front()?;
+        self.budget.give_back(batch.charged);
+        Some(batch)
+    }
+
+    /// The number of the batch that has been due for longest.
+    pub(super) fn first_due(&self) -> Option<u64> {
+        self.due.front().map(Batch::number)
+    }
+
+    /// The highest number that was given.
+    pub(super) fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// When something becomes due next, if nothing comes meanwhile.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let at = |queue: &VecDeque<(Instant, u128, u64)>| queue.front().map(|&(at, ..)| at);
+        at(&self.by_age).into_iter().chain(at(&self.by_end)).min()
+    }
+
+    /// Drops everything of the oldest trace, and says how many spans that were.
+    pub(super) fn drop_oldest_trace(&mut self) -> Option<u64> {
+        self.settle();
+        let oldest_open = || self.open.values().min_by_key(|batch| batch.serial).map(|batch| batch.trace);
+        let trace = self.due.front().map(|batch| batch.trace).or_else(oldest_open)?;
+        let mut spans = 0;
+        let budget = &self.budget;
+        let mut discard = |batch: &Batch| {
+            budget.give_back(batch.charged);
+            spans += batch.spans as u64;
+        };
+        self.due.retain(|batch| {
+            let other = batch.trace != trace;
+            if !other {
+                discard(batch);
+            }
+            other
+        });
+        if let Some(batch) = self.open.remove(&trace) {
+            discard(&batch);
+        }
+        Some(spans)
+    }
+}
+
+/// Charges the budget for what was added to a batch since the last time.
+fn charge(budget: &Budget, batch: &mut Batch) {
+    let bytes = batch.slots.capacity() * size_of::<Slot>() + batch.owned;
+    budget.take(bytes.saturating_sub(batch.charged));
+    batch.charged = batch.charged.max(bytes);
+}

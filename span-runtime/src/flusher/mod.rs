@@ -1,0 +1,485 @@
+//! The thread behind everything: it drains what the other threads finished, sorts it into batches by trace,
+//! decides which are due, and makes envelopes of them. (behaviours 43 to 48)
+//!
+//! # Invariants
+//!
+//! 1. A batch holds spans of one trace and becomes one envelope.
+//! 2. A batch becomes due when it is full (1,000 spans or 5 MiB, estimated), when its segment's span ended (after [`HOLD`]), or
+//!    [`LONGEST_WAIT`] after its first span. A due batch is serialised once the transport's queue has room, in the order
+//!    in which batches became due; until then its spans stay as records.
+//! 3. Every span that comes out of the hand-over is in exactly one batch until it is in an envelope or counted lost.
+//! 4. No code of the user's runs on this thread with a lock held.
+
+mod batches;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::Receiver;
+
+use crate::attributes::Value;
+use crate::client::{Core, LossCounts, LossReason, Settings};
+use crate::clock::{Clock, UnixNanos};
+use crate::hand_over::{Consumer, Sink};
+use crate::protocol::{
+    Added, Common, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes, trace_header,
+    write_report,
+};
+use crate::record::{Attribute, Rare, Slot, SpanRecord};
+use crate::segment::Segment;
+use crate::transport::{Outgoing, Sender};
+use batches::{Batch, Batches};
+
+/// A batch leaves this long after the end of its segment's span, so that late children and siblings ride along.
+pub(crate) const HOLD: Duration = Duration::from_millis(200);
+
+/// A batch leaves this long after its first span, whatever else happens.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(4_500);
+
+/// How long the flusher sleeps while spans are coming.
+const NAP: Duration = Duration::from_millis(10);
+
+/// After this long without a span it goes into deep sleep, from which the next span wakes it.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// Losses go alone when no envelope took them for this long.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// How often the losses are compared with what was reported, which sums up over all threads.
+const REPORT_WITH: Duration = Duration::from_secs(1);
+
+/// The transport's queue takes no further envelope above this many bytes, or an eighth of the bound: JSON is several
+/// times larger than records.
+const MOST_QUEUED: usize = 8 << 20;
+
+/// What the flusher can be told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Send everything that has finished; answer when it is through, or at the deadline.
+    Flush(Instant, crossbeam_channel::Sender<bool>),
+    /// The same, and end.
+    Close(Instant, crossbeam_channel::Sender<bool>),
+}
+
+/// Somebody who waits for a flush.
+#[derive(Debug)]
+struct Waiter {
+    deadline: Instant,
+    answer: crossbeam_channel::Sender<bool>,
+    /// Everything up to this number is to be through.
+    upto: u64,
+    /// How many envelopes had failed before.
+    failed_before: u64,
+    lost_before: u64,
+}
+
+/// What is known of a thread, as text.
+type Threads = HashMap<u32, Option<Common>>;
+
+pub(crate) struct Flusher {
+    core: Arc<Core>,
+    settings: Settings,
+    consumer: Consumer<Slot, Option<Arc<Segment>>>,
+    commands: Receiver<Command>,
+    transport: Sender,
+    batches: Batches,
+    most_queued: usize,
+    clock: Clock,
+    writer: EnvelopeWriter,
+    every: Common,
+    segments: Common,
+    threads: Threads,
+    waiters: Vec<Waiter>,
+    reported: LossCounts,
+    report_looked: Instant,
+    report_sent: Instant,
+    last_span: Instant,
+}
+
+impl Flusher {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        settings: Settings,
+        consumer: Consumer<Slot, Option<Arc<Segment>>>,
+        commands: Receiver<Command>,
+        transport: Sender,
+    ) -> Self {
+        let (every, segments) = constant_attributes(&settings);
+        let now = Instant::now();
+        let most_queued = MOST_QUEUED.min(core.budget.limit() / 8);
+        let batches = Batches::new(Arc::clone(&core.budget));
+        Flusher {
+            core,
+            settings,
+            consumer,
+            commands,
+            transport,
+            batches,
+            most_queued,
+            clock: Clock::new(),
+            writer: EnvelopeWriter::default(),
+            every,
+            segments,
+            threads: Threads::new(),
+            waiters: Vec::new(),
+            reported: LossCounts::default(),
+            report_looked: now,
+            report_sent: now,
+            last_span: now,
+        }
+    }
+
+    /// Runs until it is told to close.
+    pub(crate) fn run(mut self) {
+        let closing = loop {
+            let now = Instant::now();
+            self.clock.refresh(now);
+            let drained = self.drain(now);
+            if drained > 0 {
+                self.last_span = now;
+            }
+            if let Some(closing) = self.obey(now) {
+                break closing;
+            }
+            self.batches.make_due(now);
+            self.send_due();
+            self.report_alone(now);
+            self.answer_waiters(now);
+            self.sleep(now);
+        };
+        self.close(closing);
+    }
+
+    /// Takes what has been handed over into batches.
+    fn drain(&mut self, now: Instant) -> usize {
+        let Flusher { batches, clock, core, .. } = self;
+        let mut intake = Intake { batches, clock, core, now };
+        let drained = self.consumer.drain(&mut intake);
+        intake.breathe();
+        drained
+    }
+
+    /// Carries out commands. A deadline and an answer are returned when the flusher is to end.
+    fn obey(&mut self, now: Instant) -> Option<(Instant, crossbeam_channel::Sender<bool>)> {
+        while let Ok(command) = self.commands.try_recv() {
+            // What was handed over before the command is in the chunks now; this drain sees it. (hand_over, invariant 3)
+            self.drain(now);
+            self.batches.make_all_due();
+            match command {
+                Command::Flush(deadline, answer) => self.wait_for(deadline, answer),
+                Command::Close(deadline, answer) => return Some((deadline, answer)),
+            }
+        }
+        None
+    }
+
+    fn wait_for(&mut self, deadline: Instant, answer: crossbeam_channel::Sender<bool>) {
+        let waiter = Waiter {
+            deadline,
+            answer,
+            upto: self.batches.last_number(),
+            failed_before: self.transport.failed(),
+            lost_before: self.core.losses.snapshot().get(LossReason::BufferOverflow),
+        };
+        self.waiters.push(waiter);
+    }
+
+    /// Whether everything up to this number is through the transport.
+    fn is_through(&self, upto: u64) -> bool {
+        self.batches.first_due().is_none_or(|first| first > upto)
+            && (self.transport.completed() >= upto || self.transport.queued_bytes() == 0)
+    }
+
+    fn answer_waiters(&mut self, now: Instant) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        waiters.retain(|waiter| {
+            let through = self.is_through(waiter.upto);
+            if through || now >= waiter.deadline {
+                // Nobody listens any more if the caller gave up.
+                let _ = waiter.answer.send(through && self.arrived_since(waiter));
+                return false;
+            }
+            true
+        });
+        self.waiters = waiters;
+    }
+
+    fn arrived_since(&self, waiter: &Waiter) -> bool {
+        self.transport.failed() == waiter.failed_before
+            && self.core.losses.snapshot().get(LossReason::BufferOverflow) == waiter.lost_before
+    }
+
+    /// Makes envelopes of due batches while the transport's queue has room.
+    fn send_due(&mut self) {
+        while self.transport.queued_bytes() < self.most_queued {
+            let Some(batch) = self.batches.next_due() else { break };
+            self.send(batch);
+        }
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let number = batch.number();
+        let first = Arc::clone(batch.segment());
+        let header = first.trace().header.get_or_init(|| trace_header(&self.settings, &first));
+        let mut spans = SpanReader::new(batch.into_slots());
+        let mut text: Option<(Arc<Segment>, SegmentText)> = None;
+        while let Some((segment, span)) = spans.next_span() {
+            let current = match &mut text {
+                Some((of, text)) if Arc::ptr_eq(of, segment) => text,
+                _ => &text.insert((Arc::clone(segment), SegmentText::new(segment))).1,
+            };
+            let thread = thread_text(&mut self.threads, &self.core, span.record.thread);
+            let written = span.text(&self.clock, segment.wall_origin.get().copied().unwrap_or_default());
+            let added = self.writer.add(|buffer| written.write(buffer, current, (&self.every, &self.segments), thread));
+            match added {
+                Added::Yes => {}
+                Added::TooLarge => self.core.losses.add(LossReason::BufferOverflow, 1),
+                // The estimate was far off, which takes texts of control characters.
+                Added::Full(span) => {
+                    self.submit(header, number);
+                    self.writer.add(|buffer| buffer.extend_from_slice(&span));
+                }
+            }
+        }
+        self.submit(header, number);
+    }
+
+    /// Hands the envelope in the making to the transport.
+    fn submit(&mut self, header: &str, number: u64) {
+        let spans = self.writer.spans() as u64;
+        if spans == 0 {
+            return;
+        }
+        let now = UnixNanos::of(SystemTime::now());
+        let report = self.take_report(REPORT_WITH);
+        let item = report.as_ref().map(|report| write_report(report, now));
+        let bytes = self.writer.finish(header, now, item.as_deref());
+        self.transport.submit(Outgoing { bytes, spans, report, number });
+    }
+
+    /// Losses that were not reported yet, if it is time to look.
+    fn take_report(&mut self, after: Duration) -> Option<LossCounts> {
+        let now = Instant::now();
+        if !self.settings.send_client_reports || now.saturating_duration_since(self.report_looked) < after {
+            return None;
+        }
+        self.report_looked = now;
+        let total = self.core.lost();
+        let report = total.since(&self.reported).plus(&self.transport.take_unreported());
+        self.reported = total;
+        if report.total() == 0 {
+            return None;
+        }
+        self.report_sent = now;
+        Some(report)
+    }
+
+    /// Sends losses in an envelope of their own when none of spans has taken them along.
+    fn report_alone(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.report_sent) >= REPORT_EVERY {
+            self.report_sent = now;
+            self.send_report();
+        }
+    }
+
+    fn send_report(&mut self) {
+        if let Some(report) = self.take_report(Duration::ZERO) {
+            let mut bytes = b"{}\n".to_vec();
+            bytes.extend_from_slice(&write_report(&report, UnixNanos::of(SystemTime::now())));
+            let number = self.batches.last_number();
+            self.transport.submit(Outgoing { bytes, spans: 0, report: Some(report), number });
+        }
+    }
+
+    fn sleep(&mut self, now: Instant) {
+        let blocked = self.batches.first_due().is_some();
+        let busy = now.saturating_duration_since(self.last_span) < IDLE;
+        if busy || blocked || !self.waiters.is_empty() {
+            self.core.doorbell.nap(NAP);
+            return;
+        }
+        let next = self.batches.next_deadline().map(|at| at.saturating_duration_since(now)).unwrap_or(REPORT_EVERY);
+        let (consumer, commands) = (&self.consumer, &self.commands);
+        self.core.doorbell.deep_sleep(next, || consumer.has_any() || !commands.is_empty());
+    }
+
+    /// Sends what is left until the deadline, and counts the rest lost.
+    fn close(mut self, (deadline, answer): (Instant, crossbeam_channel::Sender<bool>)) {
+        let mut arrived = Waiter {
+            deadline,
+            answer,
+            upto: 0,
+            failed_before: self.transport.failed(),
+            lost_before: self.core.losses.snapshot().get(LossReason::BufferOverflow),
+        };
+        loop {
+            let now = Instant::now();
+            self.drain(now);
+            self.batches.make_all_due();
+            self.send_due();
+            if self.batches.first_due().is_none() {
+                self.send_report();
+            }
+            arrived.upto = self.batches.last_number();
+            if self.is_through(arrived.upto) && self.transport.queued_bytes() == 0 || now >= deadline {
+                break;
+            }
+            self.core.doorbell.nap(NAP.min(deadline.saturating_duration_since(now)));
+        }
+        let in_time = self.is_through(arrived.upto) && self.transport.queued_bytes() == 0;
+        while let Some(spans) = self.batches.drop_oldest_trace() {
+            self.core.losses.add(LossReason::NetworkError, spans);
+        }
+        let sent = in_time && self.arrived_since(&arrived);
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.answer.send(sent);
+        }
+        self.transport.close();
+        drop(self.consumer);
+        let _ = arrived.answer.send(sent);
+    }
+}
+
+/// Puts what comes out of the hand-over into batches, and keeps to the bound.
+struct Intake<'a> {
+    batches: &'a mut Batches,
+    clock: &'a Clock,
+    core: &'a Core,
+    now: Instant,
+}
+
+impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
+    fn take(&mut self, segment: &mut Option<Arc<Segment>>, slot: Slot) {
+        match slot {
+            Slot::Segment(next) => {
+                next.wall_origin.get_or_init(|| self.clock.wall_origin());
+                *segment = Some(next);
+            }
+            slot => {
+                // Another chunk may have been in between, so this is said anew for each; mostly it changes nothing.
+                if let Some(segment) = segment {
+                    self.batches.turn_to(segment);
+                    self.batches.add(slot, self.now);
+                }
+            }
+        }
+    }
+
+    /// Drops whole traces, the oldest first, while the bound is close. (behaviour 45)
+    fn breathe(&mut self) {
+        self.batches.settle();
+        while self.core.budget.is_over() {
+            let Some(spans) = self.batches.drop_oldest_trace() else { break };
+            self.core.losses.add(LossReason::BufferOverflow, spans);
+        }
+    }
+}
+
+/// The text for a thread's attributes, made when its first span is written.
+fn thread_text<'a>(threads: &'a mut Threads, core: &Core, number: u32) -> Option<&'a Common> {
+    /// Threads that ended are forgotten here by starting over, which costs a look-up each.
+    const MOST: usize = 4096;
+    if threads.len() >= MOST && !threads.contains_key(&number) {
+        threads.clear();
+    }
+    threads
+        .entry(number)
+        .or_insert_with(|| core.thread(number).map(|thread| thread_attributes(&thread.id, thread.name.as_deref())))
+        .as_ref()
+}
+
+/// A finished span, put together from its slots.
+struct FinishedSpan {
+    record: SpanRecord,
+    attributes: Vec<Attribute>,
+    rare: Option<Box<Rare>>,
+}
+
+impl FinishedSpan {
+    fn text(&self, clock: &Clock, wall_origin: u64) -> SpanText<'_> {
+        let rare = self.rare.as_deref();
+        let given = |time: Option<SystemTime>| time.map(UnixNanos::of);
+        SpanText {
+            record: &self.record,
+            attributes: &self.attributes,
+            rare,
+            start: given(rare.and_then(|rare| rare.start)).unwrap_or_else(|| clock.time(self.record.start, wall_origin)),
+            end: given(rare.and_then(|rare| rare.end)).unwrap_or_else(|| clock.time(self.record.end, wall_origin)),
+        }
+    }
+}
+
+/// Puts the slots of a batch together again.
+struct SpanReader {
+    slots: std::iter::Peekable<std::vec::IntoIter<Slot>>,
+    segment: Option<Arc<Segment>>,
+}
+
+impl SpanReader {
+    fn new(slots: Vec<Slot>) -> Self {
+        SpanReader { slots: slots.into_iter().peekable(), segment: None }
+    }
+
+    fn next_span(&mut self) -> Option<(&Arc<Segment>, FinishedSpan)> {
+        let record = loop {
+            match self.slots.next()? {
+                Slot::Segment(segment) => self.segment = Some(segment),
+                Slot::Span(record) => break record,
+                // Only behind a span. (record, invariant)
+                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => debug_assert!(false, "a slot without a span"),
+            }
+        };
+        let mut span = FinishedSpan { record, attributes: Vec::new(), rare: None };
+        while let Some(slot) = self.slots.next_if(|slot| !matches!(slot, Slot::Span(_) | Slot::Segment(_))) {
+            match slot {
+                Slot::Attribute(attribute) => span.attributes.push(attribute),
+                Slot::Attributes(all) => span.attributes = *all,
+                Slot::Rare(rare) => span.rare = Some(rare),
+                Slot::Span(_) | Slot::Segment(_) => {}
+            }
+        }
+        self.segment.as_ref().map(|segment| (segment, span))
+    }
+}
+
+/// How many bytes of JSON a slot is likely to become.
+fn estimate(slot: &Slot) -> usize {
+    let attribute = |attribute: &Attribute| 48 + attribute.key.len() + attribute.value.json_estimate();
+    match slot {
+        Slot::Segment(_) => 0,
+        Slot::Span(_) => 1000,
+        Slot::Attribute(one) => attribute(one),
+        Slot::Attributes(all) => all.iter().map(attribute).sum(),
+        Slot::Rare(rare) => rare.name.as_ref().map_or(0, |name| name.len()) + rare.links.len() * 150,
+    }
+}
+
+/// Bytes that a slot takes in memory, with what it owns.
+fn memory(slot: &Slot) -> usize {
+    let attribute = |attribute: &Attribute| {
+        let key = match &attribute.key {
+            std::borrow::Cow::Borrowed(_) => 0,
+            std::borrow::Cow::Owned(key) => key.capacity(),
+        };
+        key + attribute.value.owned_bytes()
+    };
+    size_of::<Slot>()
+        + match slot {
+            Slot::Segment(_) => size_of::<Segment>(),
+            Slot::Span(_) => 0,
+            Slot::Attribute(one) => attribute(one),
+            Slot::Attributes(all) => all.iter().map(|one| size_of::<Attribute>() + attribute(one)).sum(),
+            Slot::Rare(rare) => {
+                size_of::<Rare>()
+                    + rare.name.as_ref().map_or(0, |name| name.len())
+                    + rare.links.iter().map(|link| size_of_val(link) + link.attributes.iter().map(attribute).sum::<usize>()).sum::<usize>()
+            }
+        }
+}
+
+impl Value {
+    fn json_estimate(&self) -> usize {
+        16 + self.as_str().map_or(self.owned_bytes() * 2, str::len)
+    }
+}

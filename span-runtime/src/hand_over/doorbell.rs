@@ -1,0 +1,69 @@
+//! How the flusher sleeps, and who wakes it.
+//!
+//! Waking a sleeping thread is a system call of about 3 µs, so nobody pays it per span. While there is work the
+//! flusher *naps* for some milliseconds at a time and nobody wakes it, unless memory gets tight. When nothing has come for a while it goes into *deep*
+//! sleep; the first span after that wakes it.
+//!
+//! The check on the span's path is one relaxed load without a fence. So it can miss a flusher that is just falling
+//! asleep; the flusher looks at all chunks once more after it has announced its sleep, and sleeps at most
+//! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// The longest that a span can lie unnoticed after a missed wake-up. Well below the 5 s of behaviour 46.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+const AWAKE: u8 = 0;
+const NAPPING: u8 = 1;
+const DEEP: u8 = 2;
+
+#[derive(Debug, Default)]
+pub(crate) struct Doorbell {
+    state: AtomicU8,
+    sleeper: OnceLock<Thread>,
+}
+
+impl Doorbell {
+    /// Wakes the flusher if it is in deep sleep. On the span's path.
+    #[inline]
+    pub(crate) fn ring_if_deep(&self) {
+        if self.state.load(Ordering::Relaxed) == DEEP {
+            self.ring();
+        }
+    }
+
+    /// Wakes the flusher if it sleeps at all. Of several callers one pays.
+    #[cold]
+    pub(crate) fn ring(&self) {
+        // AcqRel: what was done before ringing is seen by the flusher when it finds itself awake.
+        if self.state.swap(AWAKE, Ordering::AcqRel) != AWAKE {
+            if let Some(sleeper) = self.sleeper.get() {
+                sleeper.unpark();
+            }
+        }
+    }
+
+    /// Sleeps for `timeout`; only `ring` ends it early. Flusher only.
+    pub(crate) fn nap(&self, timeout: Duration) {
+        self.sleep(NAPPING, timeout, || false);
+    }
+
+    /// Sleeps for `timeout` or [`LONGEST_SLEEP`]; the next span ends it. `anything` is asked once more after the
+    /// sleep was announced. Flusher only.
+    pub(crate) fn deep_sleep(&self, timeout: Duration, anything: impl FnOnce() -> bool) {
+        self.sleep(DEEP, timeout.min(LONGEST_SLEEP), anything);
+    }
+
+    fn sleep(&self, how: u8, timeout: Duration, anything: impl FnOnce() -> bool) {
+        self.sleeper.get_or_init(thread::current);
+        // SeqCst, so that the announcement is out before `anything` looks at the chunks.
+        self.state.store(how, Ordering::SeqCst);
+        if !anything() && self.state.load(Ordering::Acquire) == how {
+            thread::park_timeout(timeout);
+        }
+        self.state.store(AWAKE, Ordering::Release);
+    }
+}

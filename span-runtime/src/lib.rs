@@ -1,0 +1,115 @@
+//! Spans that stream to Sentry.
+//!
+//! A span that ends is handed over, without a lock, to a flusher thread, which sends it while the rest of its trace still runs. There is no transaction
+//! to wait for, no limit of children, and nothing for a slow endpoint to hold up.
+//!
+//! ```no_run
+//! use span_runtime::prelude::*;
+//!
+//! span_runtime::lifecycle!(stream);
+//!
+//! #[span(name = "checkout", attributes("order.id" = order))]
+//! fn checkout(order: u64) -> Result<(), std::io::Error> {
+//!     let total = span!("price basket", "basket.items" = 3, { 3 * 4 });
+//!     current_span().set_attribute("order.total", total);
+//!     Ok(())
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let _spans = span_runtime::init(Options::from_env().traces_sample_rate(1.0))?;
+//!     checkout(42)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`init`] and [`Options`]: setting it up. [`stats`] and [`flush`]: what became of the spans.
+//! * [`macro@span`] and `span!`: spans around functions and blocks.
+//! * [`start_span`]: spans by hand. [`Instrument`]: futures that carry a span. [`SpanHandle`]: spans across threads.
+//! * [`current_span`]: adding to the span that one is in. [`AttributeValue`]: what can be an attribute.
+//!
+//! # Cargo features
+//!
+//! * `tls` (default): HTTPS by rustls, which Sentry's own service needs.
+//! * `stream`: streams that carry a span.
+//! * `testing`: a capture transport, a loopback receiver and traces as text, for tests of instrumented code.
+//! * `off`: every macro hands its item back untouched.
+#![deny(unsafe_code)]
+
+mod api;
+mod attributes;
+mod client;
+mod clock;
+mod context;
+mod flusher;
+mod hand_over;
+mod ids;
+mod link;
+pub mod names;
+mod open;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod protocol;
+mod record;
+mod sampling;
+mod segment;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod transport;
+
+use __private as private;
+
+pub use api::{
+    AsParent, CurrentSpan, InContext, InSpan, InTrace, InactiveSpanBuilder, Instrument, Parent, Span, SpanBuilder,
+    SpanGuard, SpanHandle, TraceGuard, TraceScope, current_span, new_trace, start_span,
+};
+#[cfg(feature = "stream")]
+pub use api::{InSpanStream, InstrumentStream};
+pub use attributes::{AttributeValue, Debugged, Key, Shown, Value, debug, display};
+pub use client::{
+    Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats,
+};
+pub use ids::{ParseIdError, SpanId, TraceId};
+pub use link::Link;
+pub use open::Status;
+pub use protocol::ParseDsnError;
+/// Runs a function in a span; the rustdoc of `span-macros` lists every option.
+pub use span_macros::span;
+#[doc(hidden)]
+pub use span_macros::__span_block;
+
+/// What instrumented code needs in scope.
+pub mod prelude {
+    pub use crate::{Instrument, Options, Status, current_span, debug, display, span, start_span};
+}
+
+/// Declares the lifecycle of a crate, at the top of its root: `span_runtime::lifecycle!(stream);`.
+///
+/// It brings `span!` into scope for all that follows it. (A macro by that name cannot be imported, because
+/// the attribute `#[span]` is.)
+///
+/// ```
+/// span_runtime::lifecycle!(stream);
+///
+/// # fn main() {
+/// let answer = span!("think", "years" = 7_500_000, { 42 });
+/// assert_eq!(answer, 42);
+/// # }
+/// ```
+#[macro_export]
+macro_rules! lifecycle {
+    (stream) => {
+        $crate::lifecycle!(@stream $);
+    };
+    (@stream $dollar:tt) => {
+        #[allow(unused_macros, reason = "a crate may use the attribute only")]
+        macro_rules! span {
+            ($dollar($dollar tokens:tt)*) => { $crate::__span_block!($dollar($dollar tokens)*) };
+        }
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!("`lifecycle!` takes `stream`, the one lifecycle there is: `span_runtime::lifecycle!(stream);`");
+    };
+}

@@ -1,0 +1,192 @@
+//! A span between its start and its end.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::SystemTime;
+
+use crate::attributes::{Key, Value};
+use crate::clock::Reading;
+use crate::ids::SpanId;
+use crate::link::Link;
+use crate::record::{Attribute, Details, Site, SpanRecord};
+use crate::segment::Segment;
+
+/// A span that records. It stands on a thread's stack while it is current there, and in a [`Span`](crate::Span) or a
+/// future otherwise; only one of them at a time, so its own details need no lock.
+///
+/// Invariant: once `shared` is set, the details in it are the ones that count.
+#[derive(Debug)]
+pub(crate) struct OpenSpan {
+    pub(crate) site: Site,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent_id: Option<SpanId>,
+    start: Reading,
+    thread: u32,
+    /// The index of the stack entry that keeps the segment, if `segment` does not.
+    pub(crate) base: u32,
+    pub(crate) segment: Option<Arc<Segment>>,
+    /// It started while its thread was unwinding, so that unwinding says nothing about it.
+    in_unwinding: bool,
+    details: Details,
+    shared: OnceLock<Arc<Shared>>,
+}
+
+/// What handles on other threads and in other tasks share with an open span.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) span_id: SpanId,
+    pub(crate) site: Site,
+    /// `None` once the span has ended.
+    details: Mutex<Option<Details>>,
+}
+
+impl Shared {
+    /// Runs `f` on the details, unless the span has ended.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Details) -> R) -> Option<R> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(f)
+    }
+
+    fn close(&self) -> Details {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+}
+
+impl OpenSpan {
+    #[inline]
+    pub(crate) fn new(
+        site: Site,
+        span_id: SpanId,
+        parent_id: Option<SpanId>,
+        thread: u32,
+        segment: Option<Arc<Segment>>,
+        base: u32,
+        details: Details,
+    ) -> Self {
+        OpenSpan {
+            site,
+            span_id,
+            parent_id,
+            start: Reading::now(),
+            thread,
+            base,
+            segment,
+            in_unwinding: thread::panicking(),
+            details,
+            shared: OnceLock::new(),
+        }
+    }
+
+    /// Runs `f` on the details, wherever they are.
+    #[inline]
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Details) -> R) -> Option<R> {
+        match self.shared.get() {
+            Some(shared) => shared.with(f),
+            None => Some(f(&mut self.details)),
+        }
+    }
+
+    /// As [`with`](Self::with), for reading.
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&Details) -> R) -> Option<R> {
+        match self.shared.get() {
+            Some(shared) => shared.with(|details| f(details)),
+            None => Some(f(&self.details)),
+        }
+    }
+
+    /// Moves the details to where handles can reach them.
+    pub(crate) fn share(&self, segment: &Arc<Segment>) -> Arc<Shared> {
+        Arc::clone(self.shared.get_or_init(|| {
+            Arc::new(Shared {
+                segment: Arc::clone(segment),
+                span_id: self.span_id,
+                site: self.site,
+                details: Mutex::new(Some(self.details.clone())),
+            })
+        }))
+    }
+
+    /// Ends the span: what travels, and the details with their attributes still in.
+    #[inline]
+    pub(crate) fn close(self, segment: &Segment, end: Reading, at: Option<SystemTime>) -> (SpanRecord, Details) {
+        let mut details = match self.shared.get() {
+            Some(shared) => shared.close(),
+            None => self.details,
+        };
+        if thread::panicking() && !self.in_unwinding {
+            details.error = true;
+        }
+        if let Some(at) = at {
+            details.rare().end = Some(at);
+        }
+        let record = SpanRecord {
+            site: self.site,
+            span_id: self.span_id,
+            parent_id: self.parent_id,
+            start: self.start,
+            end,
+            thread: self.thread,
+            is_segment: self.span_id == segment.span_id,
+            error: details.error,
+        };
+        (record, details)
+    }
+}
+
+/// Whether a span went well: the two values that Sentry's span protocol knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// It went well. Every span starts with this.
+    #[default]
+    Ok,
+    /// It failed.
+    Error,
+}
+
+impl Status {
+    /// The status as it is sent.
+    ///
+    /// ```
+    /// assert_eq!(span_runtime::Status::Error.as_str(), "error");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Error => "error",
+        }
+    }
+}
+
+/// A change to an open span, the same from a guard, a span or a handle.
+pub(crate) enum Change {
+    Name(Cow<'static, str>),
+    Status(Status),
+    Set(Key, Value),
+    SetAll(Vec<Attribute>),
+    Remove(Key),
+    Link(Link),
+}
+
+impl Change {
+    /// Makes the change; the name of a segment's span is the segment's name too.
+    pub(crate) fn make(self, details: &mut Details, renamed: Option<&Segment>) {
+        match self {
+            Change::Name(name) => {
+                if let Some(segment) = renamed {
+                    segment.rename(name.clone());
+                }
+                details.rare().name = Some(name);
+            }
+            Change::Status(status) => details.error = status == Status::Error,
+            Change::Set(key, value) => details.set(key, value),
+            Change::SetAll(attributes) => {
+                for Attribute { key, value } in attributes {
+                    details.set(key, value);
+                }
+            }
+            Change::Remove(key) => details.remove(&key),
+            Change::Link(link) => details.rare().links.push(link),
+        }
+    }
+}

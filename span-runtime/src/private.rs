@@ -1,0 +1,188 @@
+//! What the macros' expansions call. Not part of the API: it changes with the macros, which are of the same version.
+
+use std::borrow::Cow;
+use std::fmt::{Debug, Display};
+use std::future::Future;
+
+use crate::api::{self, begin_active, begin_owned};
+use crate::attributes::{debug, display};
+use crate::client::global;
+use crate::context;
+use crate::names;
+use crate::open::{Change, Status};
+use crate::record::{Details, Site};
+use crate::{AttributeValue, InSpan, Key, Parent, Span, SpanGuard, Value};
+
+pub use crate::record::Callsite;
+
+/// What the start closure of a call site writes to. It is called only when the span may record.
+#[derive(Debug)]
+pub struct Start<'a>(&'a mut Details);
+
+impl Start<'_> {
+    /// A name that is made at run time.
+    pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.0.rare().name = Some(name.into());
+    }
+
+    /// An attribute, read by reference, so that nothing of the caller's is moved.
+    pub fn attribute<V: AttributeValue + ?Sized>(&mut self, key: &'static str, value: &V) {
+        if let Some(value) = value.to_value() {
+            self.0.set(Key::Borrowed(key), value);
+        }
+    }
+
+    /// An attribute whose value is a literal.
+    pub fn attribute_static(&mut self, key: &'static str, value: &'static str) {
+        self.0.set(Key::Borrowed(key), Value::from_static(value));
+    }
+}
+
+/// A span with neither options nor attributes.
+#[inline]
+pub fn enter(site: &'static Callsite) -> SpanGuard {
+    begin_active(&Parent::CURRENT, Site::Call(site), Details::default())
+}
+
+/// A span that is current on this thread while the guard lives.
+#[inline]
+pub fn enter_with(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> SpanGuard {
+    begin_active(&parent, Site::Call(site), details(&parent, start))
+}
+
+/// A span that is not current.
+pub fn start_inactive(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> Span {
+    begin_owned(&parent, Site::Call(site), details(&parent, start))
+}
+
+/// A span for a future to carry.
+#[inline]
+pub fn start_detached(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> Span {
+    begin_owned(&parent, Site::Call(site), details(&parent, start))
+}
+
+/// Runs the start closure if the span may record, with nothing borrowed.
+#[inline]
+fn details(parent: &Parent, start: impl FnOnce(&mut Start<'_>)) -> Details {
+    let mut details = Details::default();
+    if global::any() {
+        let spare = context::with(|local| local.may_record(parent).then(|| local.spare_list()));
+        if let Some(Some(spare)) = spare {
+            details.attributes = spare;
+            start(&mut Start(&mut details));
+        }
+    }
+    details
+}
+
+/// Carries a span in a future, and looks at the output before the span ends.
+#[inline]
+pub fn instrument<F: Future>(span: Span, future: F, outcome: fn(&mut Outcome<'_>, &F::Output)) -> InSpan<F> {
+    api::instrument(span, future, outcome)
+}
+
+/// Carries a span in a stream.
+#[cfg(feature = "stream")]
+pub fn instrument_stream<S: futures_core::Stream>(span: Span, stream: S) -> crate::InSpanStream<S> {
+    crate::InstrumentStream::in_span(stream, span)
+}
+
+/// Calls a closure at once; as an argument of this, its captures are moved in and may be returned.
+#[inline(always)]
+pub fn call<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// What an expansion says of how a body ended.
+#[derive(Debug)]
+pub struct Outcome<'a>(Target<'a>);
+
+#[derive(Debug)]
+enum Target<'a> {
+    Guard(&'a SpanGuard),
+    Span(&'a mut Span),
+}
+
+impl<'a> Outcome<'a> {
+    pub(crate) fn of_span(span: &'a mut Span) -> Self {
+        Outcome(Target::Span(span))
+    }
+
+    fn change(&mut self, change: Change) {
+        match &mut self.0 {
+            Target::Guard(guard) => guard.change(change),
+            Target::Span(span) => span.change(change),
+        }
+    }
+
+    fn records(&self) -> bool {
+        match &self.0 {
+            Target::Guard(guard) => guard.is_sampled(),
+            Target::Span(span) => span.is_sampled(),
+        }
+    }
+
+    /// The body returned an error.
+    #[cold]
+    pub fn failed(&mut self) {
+        self.change(Change::Status(Status::Error));
+    }
+
+    /// The text of the error.
+    pub fn error_text(&mut self, error: &dyn Display) {
+        self.set(names::ERROR_MESSAGE, &display(error));
+    }
+
+    /// The value that was returned.
+    pub fn returned(&mut self, value: &dyn Debug) {
+        self.set(names::RETURN_VALUE, &debug(value));
+    }
+
+    fn set(&mut self, key: &'static str, value: &dyn AttributeValue) {
+        if self.records() {
+            if let Some(value) = value.to_value() {
+                self.change(Change::Set(Key::Borrowed(key), value));
+            }
+        }
+    }
+}
+
+impl SpanGuard {
+    /// How the body of this span ended.
+    #[doc(hidden)]
+    pub fn outcome(&self) -> Outcome<'_> {
+        Outcome(Target::Guard(self))
+    }
+}
+
+impl Span {
+    /// How the body of this span ended.
+    #[doc(hidden)]
+    pub fn outcome(&mut self) -> Outcome<'_> {
+        Outcome(Target::Span(self))
+    }
+}
+
+/// Tells whether a value is an `Err`, for any type: the method of this type wins where it applies, and
+/// [`NotAResult`]'s is there for all else.
+#[derive(Debug)]
+pub struct Probe<'a, T: ?Sized>(pub &'a T);
+
+impl<T, E> Probe<'_, Result<T, E>> {
+    /// Whether it is an `Err`.
+    #[inline(always)]
+    pub fn is_err(&self) -> bool {
+        self.0.is_err()
+    }
+}
+
+/// The fallback of [`Probe`].
+pub trait NotAResult {
+    /// Never.
+    #[inline(always)]
+    fn is_err(&self) -> bool {
+        false
+    }
+}
+
+impl<T: ?Sized> NotAResult for Probe<'_, T> {}

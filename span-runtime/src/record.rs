@@ -1,0 +1,168 @@
+//! The finished span as it travels from the thread that ended it to the flusher.
+//!
+//! What is handed over is a sequence of [`Slot`]s of one cache line each. A span is one slot, each of its attributes one
+//! more, right behind it. What all spans of a segment share is not in them: a slot that names the segment goes
+//! ahead of the first span of it in each chunk, so that a span costs no reference count.
+//!
+//! Invariant: in the order of a chunk, every span follows a [`Slot::Segment`] with nothing but slots of that segment
+//! between; and the slots that belong to a span follow it directly.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::attributes::{Key, Value};
+use crate::clock::Reading;
+use crate::ids::SpanId;
+use crate::link::Link;
+use crate::segment::Segment;
+
+/// The most attributes that travel side by side. A span with more puts all of them on the heap.
+pub(crate) const MOST_SIDE_BY_SIDE: usize = 24;
+
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// What follows belongs to this segment.
+    Segment(Arc<Segment>),
+    /// A finished span.
+    Span(SpanRecord),
+    /// An attribute of the span before.
+    Attribute(Attribute),
+    /// All attributes of the span before.
+    Attributes(Box<Vec<Attribute>>),
+    /// What few spans have, of the span before.
+    Rare(Box<Rare>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Attribute {
+    pub(crate) key: Key,
+    pub(crate) value: Value,
+}
+
+/// The part that every span has.
+#[derive(Debug)]
+pub(crate) struct SpanRecord {
+    pub(crate) site: Site,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent_id: Option<SpanId>,
+    pub(crate) start: Reading,
+    pub(crate) end: Reading,
+    /// The number under which the runtime knows the thread that started the span.
+    pub(crate) thread: u32,
+    pub(crate) is_segment: bool,
+    pub(crate) error: bool,
+}
+
+/// What few spans have: a name that was made or changed at run time, links, times that the caller gave.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Rare {
+    pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) start: Option<SystemTime>,
+    pub(crate) end: Option<SystemTime>,
+}
+
+/// Where a span comes from: a macro's call site, or a static name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Site {
+    Call(&'static Callsite),
+    Name(&'static str),
+}
+
+impl Site {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Site::Call(site) => site.name,
+            Site::Name(name) => name,
+        }
+    }
+
+    pub(crate) fn op(self) -> Option<&'static str> {
+        match self {
+            Site::Call(site) => site.op,
+            Site::Name(_) => None,
+        }
+    }
+
+    pub(crate) fn source(self) -> Option<&'static str> {
+        match self {
+            Site::Call(site) => site.source,
+            Site::Name(_) => None,
+        }
+    }
+}
+
+/// What a macro knows of its span when the program is built. One static each, made by the macros.
+#[derive(Debug)]
+pub struct Callsite {
+    name: &'static str,
+    op: Option<&'static str>,
+    source: Option<&'static str>,
+}
+
+impl Callsite {
+    /// A call site whose spans have this name.
+    pub const fn new(name: &'static str) -> Self {
+        Callsite { name, op: None, source: None }
+    }
+
+    /// Spans from here have this `sentry.op`.
+    #[must_use]
+    pub const fn op(mut self, op: &'static str) -> Self {
+        self.op = Some(op);
+        self
+    }
+
+    /// Where the name of a segment from here comes from.
+    #[must_use]
+    pub const fn source(mut self, source: &'static str) -> Self {
+        self.source = Some(source);
+        self
+    }
+}
+
+/// What can change about a span while it is open.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Details {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) error: bool,
+    /// Where the name comes from, should the span become a segment.
+    pub(crate) source: Option<&'static str>,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+impl Details {
+    pub(crate) fn set(&mut self, key: Key, value: Value) {
+        match self.attributes.iter_mut().find(|attribute| attribute.key == key) {
+            Some(attribute) => attribute.value = value,
+            None => self.attributes.push(Attribute { key, value }),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.attributes.retain(|attribute| attribute.key != key);
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn name(&self) -> Option<&Cow<'static, str>> {
+        self.rare.as_ref()?.name.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_a_cache_line() {
+        assert_eq!(size_of::<Slot>(), 64);
+    }
+}

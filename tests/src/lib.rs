@@ -1,0 +1,75 @@
+//! What the end-to-end tests share.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use span_runtime::testing::{CaptureTransport, Span};
+use span_runtime::{Options, Runtime, RuntimeGuard};
+
+/// How long a test waits for something that should happen at once.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A runtime of a test's own, entered on the test's thread, whose envelopes stay in memory.
+#[derive(Debug)]
+pub struct Harness {
+    entered: RuntimeGuard,
+    runtime: Runtime,
+    transport: CaptureTransport,
+}
+
+impl Default for Harness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Harness {
+    /// One that samples everything.
+    ///
+    /// # Panics
+    ///
+    /// When the runtime cannot be made.
+    pub fn new() -> Self {
+        Self::sampling(1.0)
+    }
+
+    /// One with this sample rate.
+    ///
+    /// # Panics
+    ///
+    /// When the runtime cannot be made.
+    pub fn sampling(rate: f64) -> Self {
+        let transport = CaptureTransport::new();
+        let options = Options::new().transport(transport.clone()).traces_sample_rate(rate);
+        let runtime = Runtime::new(options).expect("the options are valid");
+        let entered = runtime.enter();
+        Harness { entered, runtime, transport }
+    }
+
+    /// The runtime.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Where its envelopes go.
+    pub fn transport(&self) -> &CaptureTransport {
+        &self.transport
+    }
+
+    /// Sends what has finished and returns all spans that arrived, having checked that none is missing.
+    ///
+    /// # Panics
+    ///
+    /// When something is still open or was lost.
+    pub fn finish(self) -> Vec<Span> {
+        assert!(self.runtime.flush(SOON), "everything is sent in time");
+        let stats = self.runtime.stats();
+        assert_eq!((stats.open, stats.buffered), (0, 0), "{stats}");
+        assert_eq!(stats.started, stats.sent + stats.lost.total(), "{stats}");
+        assert_eq!(self.transport.violations(), [""; 0], "the receiving end would accept everything");
+        let spans = self.transport.spans();
+        assert_eq!(spans.len() as u64, stats.sent, "what was sent is what arrived");
+        drop(self.entered);
+        spans
+    }
+}

@@ -1,0 +1,2 @@
+//! Nothing is here: the cases are in `tests/`.
+#![forbid(unsafe_code)]

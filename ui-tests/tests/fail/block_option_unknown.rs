@@ -1,0 +1,9 @@
+span_runtime::lifecycle!(stream);
+
+fn load(order: u64) -> u64 {
+    span!("load", inactiv, { order })
+}
+
+fn main() {
+    load(1);
+}

@@ -1,0 +1,12 @@
+use span_runtime::prelude::*;
+
+struct Order(u64);
+
+#[span(attributes("order.id" = &order.0, "whole" = order), args(order), parent = order.0)]
+fn load(order: Order) -> u64 {
+    order.0
+}
+
+fn main() {
+    load(Order(1));
+}
