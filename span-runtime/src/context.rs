@@ -484,7 +484,18 @@ pub(crate) fn change(id: u64, index: u32, change: Change) {
             }
         });
     } else {
-        with(|local| local.open_span(id, index).map(|open| open.with(|details| change.make(details, None))));
+        with(|local| {
+            let Some(at) = local.find(id, index) else { return };
+            let Local { stack, spare, .. } = local;
+            if let Entry::Span(open) = &mut stack[at] {
+                open.with(|details| {
+                    if details.attributes.capacity() == 0 {
+                        details.attributes = spare.pop().unwrap_or_default();
+                    }
+                    change.make(details, None);
+                });
+            }
+        });
     }
 }
 

@@ -49,5 +49,5 @@ async fn bodies_on_one_line_do_not_warn() {
         closure()("abcdef")
     );
     assert_eq!((blocks(1), blocks(3)), (2, 3));
-    assert_eq!(harness.finish().len(), 15);
+    assert_eq!(harness.finish().len(), 13);
 }

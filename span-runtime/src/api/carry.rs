@@ -16,6 +16,8 @@ use crate::{Key, Value};
 #[derive(Debug)]
 pub(super) enum What {
     Span(Span),
+    /// A span that is not made current.
+    Inactive(Span),
     Handle(SpanHandle),
     Trace(Arc<Trace>),
 }
@@ -49,6 +51,7 @@ impl Carried {
                     let token = local.token();
                     (token, Entry::Context(token, std::mem::replace(handle, SpanHandle::nothing())))
                 }
+                What::Inactive(_) => return None,
                 What::Trace(trace) => {
                     let token = local.token();
                     (token, Entry::Trace(token, Arc::clone(trace)))
@@ -62,7 +65,7 @@ impl Carried {
     /// The span, if it is one.
     pub(super) fn span(&mut self) -> Option<&mut Span> {
         match &mut self.what {
-            What::Span(span) => Some(span),
+            What::Span(span) | What::Inactive(span) => Some(span),
             _ => None,
         }
     }

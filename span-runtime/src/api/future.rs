@@ -57,6 +57,15 @@ pub(crate) fn instrument<F: Future>(
     InSpan { future: Some(future), carried: Carried::new(What::Span(span)), outcome }
 }
 
+/// The same, without making the span current.
+pub(crate) fn instrument_inactive<F: Future>(
+    span: Span,
+    future: F,
+    outcome: fn(&mut Outcome<'_>, &F::Output),
+) -> InSpan<F> {
+    InSpan { future: Some(future), carried: Carried::new(What::Inactive(span)), outcome }
+}
+
 pin_project! {
     /// A future that carries a span; made by [`Instrument::in_span`].
     #[must_use = "futures do nothing unless polled"]

@@ -14,7 +14,7 @@ mod stream;
 pub use builder::{InactiveSpanBuilder, SpanBuilder, start_span};
 pub(crate) use builder::{begin_active, begin_owned};
 pub use current::{CurrentSpan, current_span};
-pub(crate) use future::instrument;
+pub(crate) use future::{instrument, instrument_inactive};
 pub use future::{InContext, InSpan, Instrument};
 pub use guard::SpanGuard;
 pub(crate) use handle::ParentKind;
