@@ -76,9 +76,7 @@ impl Options {
                 options.name = checked_name(Expr::Lit(literal_expr(name)), cx);
                 end_of_entry(input, cx);
             }
-            entries(input, cx, |input, cx| {
-                options.entry(Place::Function, input, cx)
-            });
+            entries(input, cx, |input, cx| options.entry(Place::Function, input, cx));
             Ok(())
         });
         options
@@ -91,15 +89,8 @@ impl Options {
             if starts_with_word(input, "name") {
                 // Said of the word itself, which is read as an entry below.
             } else if input.is_empty() || starts_with_pair(input) {
-                let at = if input.is_empty() {
-                    Span::call_site()
-                } else {
-                    input.span()
-                };
-                cx.error(
-                    at,
-                    "the name is missing: it is the first argument, as in `span!(\"name\", { … })`",
-                );
+                let at = if input.is_empty() { Span::call_site() } else { input.span() };
+                cx.error(at, "the name is missing: it is the first argument, as in `span!(\"name\", { … })`");
             } else {
                 match input.parse::<Expr>() {
                     Ok(name) => options.name = checked_name(name, cx),
@@ -110,9 +101,7 @@ impl Options {
                 }
                 end_of_entry(input, cx);
             }
-            entries(input, cx, |input, cx| {
-                options.entry(Place::Block, input, cx)
-            });
+            entries(input, cx, |input, cx| options.entry(Place::Block, input, cx));
             Ok(())
         });
         options
@@ -146,9 +135,9 @@ impl Options {
     fn entry(&mut self, place: Place, input: ParseStream<'_>, cx: &mut Ctxt) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
             return match place {
-                Place::Function => Err(input.error(
-                    "expected an option such as `name = \"…\"` or `attributes(\"key\" = value)`",
-                )),
+                Place::Function => {
+                    Err(input.error("expected an option such as `name = \"…\"` or `attributes(\"key\" = value)`"))
+                }
                 Place::Block => self.attribute(input, cx),
             };
         }
@@ -243,13 +232,7 @@ impl Options {
     }
 
     /// The options that both macros take. `word` has been read already.
-    fn common_entry(
-        &mut self,
-        word: &Ident,
-        first: bool,
-        input: ParseStream<'_>,
-        cx: &mut Ctxt,
-    ) -> syn::Result<()> {
+    fn common_entry(&mut self, word: &Ident, first: bool, input: ParseStream<'_>, cx: &mut Ctxt) -> syn::Result<()> {
         match word.to_string().as_str() {
             "parent" => {
                 let value = value_of(word, input)?;
@@ -274,10 +257,12 @@ impl Options {
                         self.source = Some(text.clone());
                     }
                     Some(text) => words::unknown_source(&text.value(), text.span(), cx),
-                    None => cx.error(
-                        value.span(),
-                        "`source` is fixed when the program is compiled: write a string literal",
-                    ),
+                    None => {
+                        cx.error(
+                            value.span(),
+                            "`source` is fixed when the program is compiled: write a string literal",
+                        );
+                    }
                 }
             }
             // `crate` is all that is left of the words.
@@ -296,34 +281,20 @@ impl Options {
             cx.error(key_span, "the key is empty");
         }
         if !input.peek(Token![=]) || input.peek(Token![==]) {
-            return Err(syn::Error::new(
-                key_span,
-                format!("`{key}` has no value: write `\"{key}\" = value`"),
-            ));
+            return Err(syn::Error::new(key_span, format!("`{key}` has no value: write `\"{key}\" = value`")));
         }
         let sign: Token![=] = input.parse()?;
         if input.is_empty() || input.peek(Token![,]) {
-            return Err(syn::Error::new(
-                sign.span,
-                format!("expected the value of `{key}` after `=`"),
-            ));
+            return Err(syn::Error::new(sign.span, format!("expected the value of `{key}` after `=`")));
         }
         let value = input.parse()?;
-        self.attributes.push(Attribute {
-            key,
-            key_span,
-            value,
-        });
+        self.attributes.push(Attribute { key, key_span, value });
         Ok(())
     }
 }
 
 /// Runs a parser that reports into `cx` and consumes all of `tokens`.
-fn parse_with(
-    tokens: TokenStream,
-    cx: &mut Ctxt,
-    parser: impl FnOnce(ParseStream<'_>, &mut Ctxt) -> syn::Result<()>,
-) {
+fn parse_with(tokens: TokenStream, cx: &mut Ctxt, parser: impl FnOnce(ParseStream<'_>, &mut Ctxt) -> syn::Result<()>) {
     let parsed = (|input: ParseStream<'_>| parser(input, &mut *cx)).parse2(tokens);
     if let Err(error) = parsed {
         cx.push(error);
@@ -376,17 +347,11 @@ fn value_of(word: &Ident, input: ParseStream<'_>) -> syn::Result<Expr> {
 /// The `=` behind an option's word, and that something follows it.
 fn assignment(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
     if !input.peek(Token![=]) {
-        return Err(syn::Error::new(
-            word.span(),
-            format!("`{word}` takes a value: write `{word} = …`"),
-        ));
+        return Err(syn::Error::new(word.span(), format!("`{word}` takes a value: write `{word} = …`")));
     }
     let sign: Token![=] = input.parse()?;
     if input.is_empty() || input.peek(Token![,]) {
-        return Err(syn::Error::new(
-            sign.span,
-            format!("expected the value of `{word}` after `=`"),
-        ));
+        return Err(syn::Error::new(sign.span, format!("expected the value of `{word}` after `=`")));
     }
     Ok(())
 }
@@ -394,10 +359,7 @@ fn assignment(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
 /// `(…)` behind an option's word.
 fn list_of(word: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
     if !input.peek(syn::token::Paren) {
-        return Err(syn::Error::new(
-            word.span(),
-            format!("`{word}` takes a list: write `{word}({example})`"),
-        ));
+        return Err(syn::Error::new(word.span(), format!("`{word}` takes a list: write `{word}({example})`")));
     }
     let content;
     parenthesized!(content in input);
@@ -414,9 +376,9 @@ fn flag(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
 
 fn argument(input: ParseStream<'_>) -> syn::Result<Ident> {
     if !input.peek(Ident::peek_any) {
-        return Err(input.error(
-            "expected the name of an argument; for any other value write `attributes(\"key\" = value)`",
-        ));
+        return Err(
+            input.error("expected the name of an argument; for any other value write `attributes(\"key\" = value)`")
+        );
     }
     let name = input.call(Ident::parse_any)?;
     if name == "self" {
@@ -450,10 +412,7 @@ fn key(input: ParseStream<'_>) -> syn::Result<String> {
 /// Whether `word = …` comes next.
 fn starts_with_word(input: ParseStream<'_>, word: &str) -> bool {
     let ahead = input.fork();
-    ahead
-        .call(Ident::parse_any)
-        .is_ok_and(|found| found == word)
-        && ahead.peek(Token![=])
+    ahead.call(Ident::parse_any).is_ok_and(|found| found == word) && ahead.peek(Token![=])
 }
 
 /// Whether `key = …` comes next, where a name is expected.
@@ -464,20 +423,14 @@ fn starts_with_pair(input: ParseStream<'_>) -> bool {
 
 fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
     match &name {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             if text.value().trim().is_empty() {
                 cx.error(text.span(), "the name is empty: say what the span does");
             }
             Some(Name::Static(text.clone()))
         }
         Expr::Lit(literal) => {
-            cx.error(
-                literal.span(),
-                "a name is text: write a string literal or an expression that gives a string",
-            );
+            cx.error(literal.span(), "a name is text: write a string literal or an expression that gives a string");
             None
         }
         _ => Some(Name::Runtime(name)),
@@ -486,20 +439,14 @@ fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
 
 fn string_literal(value: &Expr) -> Option<&LitStr> {
     match value {
-        Expr::Lit(ExprLit {
-            attrs,
-            lit: Lit::Str(text),
-        }) if attrs.is_empty() => Some(text),
+        Expr::Lit(ExprLit { attrs, lit: Lit::Str(text) }) if attrs.is_empty() => Some(text),
         Expr::Group(group) => string_literal(&group.expr),
         _ => None,
     }
 }
 
 fn literal_expr(text: LitStr) -> ExprLit {
-    ExprLit {
-        attrs: Vec::new(),
-        lit: Lit::Str(text),
-    }
+    ExprLit { attrs: Vec::new(), lit: Lit::Str(text) }
 }
 
 /// `None`, written as the word.

@@ -32,9 +32,6 @@ impl Ctxt {
 
     /// The `compile_error!` calls for all that was reported; nothing where nothing was.
     pub(crate) fn into_tokens(self) -> TokenStream {
-        self.errors
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+        self.errors.iter().map(syn::Error::to_compile_error).collect()
     }
 }

@@ -78,13 +78,7 @@ impl<'a> Printer<'a> {
             None => quote_spanned!(ours()=> ::span_runtime),
         };
         let rt = quote_spanned!(ours()=> #krate::__private);
-        Printer {
-            krate,
-            rt,
-            options,
-            default_name,
-            default_op,
-        }
+        Printer { krate, rt, options, default_name, default_op }
     }
 
     /// An expression that starts the span: the static call site, and one call.
@@ -170,12 +164,7 @@ impl<'a> Printer<'a> {
     }
 
     /// `instrument(span, future, outcome)`
-    pub(crate) fn instrument(
-        &self,
-        span: &TokenStream,
-        future: &TokenStream,
-        outcome: &TokenStream,
-    ) -> TokenStream {
+    pub(crate) fn instrument(&self, span: &TokenStream, future: &TokenStream, outcome: &TokenStream) -> TokenStream {
         let rt = &self.rt;
         let instrument = match self.options.given("inactive") {
             Some(_) => quote_spanned!(ours()=> instrument_inactive),

@@ -155,19 +155,13 @@ impl Call {
             }
             Some(end) => {
                 let sign = if angle { ">" } else { "," };
-                cx.error(
-                    end.span(),
-                    format!("expected `{sign}` between this and the block of `span!`"),
-                );
+                cx.error(end.span(), format!("expected `{sign}` between this and the block of `span!`"));
                 if angle {
                     tokens.remove(0);
                 }
             }
         }
-        Some(Call {
-            header: tokens.into_iter().collect(),
-            body,
-        })
+        Some(Call { header: tokens.into_iter().collect(), body })
     }
 }
 
@@ -197,18 +191,10 @@ fn report_missing_block(tokens: &[TokenTree], last: Span, cx: &mut Ctxt) {
     // `span!("name", { … }, "key" = value)`: the block is there, but not at the end.
     let misplaced = tokens
         .windows(3)
-        .find(|window| {
-            is_punct(&window[0], ',') && braces(&window[1]).is_some() && is_punct(&window[2], ',')
-        })
+        .find(|window| is_punct(&window[0], ',') && braces(&window[1]).is_some() && is_punct(&window[2], ','))
         .map(|window| window[1].span());
     match misplaced {
-        Some(at) => cx.error(
-            at,
-            "the block is the last argument of `span!`: move what follows it before it",
-        ),
-        None => cx.error(
-            last,
-            "the block is missing: it is the last argument, as in `span!(\"name\", { … })`",
-        ),
+        Some(at) => cx.error(at, "the block is the last argument of `span!`: move what follows it before it"),
+        None => cx.error(last, "the block is missing: it is the last argument, as in `span!(\"name\", { … })`"),
     }
 }

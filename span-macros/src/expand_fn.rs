@@ -32,14 +32,9 @@ pub(crate) fn span(args: TokenStream, item: TokenStream) -> TokenStream {
 
 fn expand(options: &Options, function: &Function) -> TokenStream {
     let name = LitStr::new(&function.sig.ident.unraw().to_string(), ours());
-    let default_name =
-        quote_spanned!(ours()=> ::core::concat!(::core::module_path!(), "::", #name));
+    let default_name = quote_spanned!(ours()=> ::core::concat!(::core::module_path!(), "::", #name));
     let printer = Printer::new(options, default_name, Some("function"));
-    let body = Body {
-        options,
-        function,
-        printer,
-    };
+    let body = Body { options, function, printer };
 
     let statements = if options.given("stream").is_some() {
         body.stream()
@@ -52,10 +47,7 @@ fn expand(options: &Options, function: &Function) -> TokenStream {
     };
     let head = &function.head;
     let inner_attrs = &function.inner_attrs;
-    let block = regroup(
-        &function.body,
-        quote_spanned!(ours()=> #inner_attrs #statements),
-    );
+    let block = regroup(&function.body, quote_spanned!(ours()=> #inner_attrs #statements));
     quote_spanned!(ours()=> #head #block)
 }
 
@@ -91,16 +83,8 @@ impl Body<'_> {
         let rt = &self.printer.rt;
         let start = self.printer.start(Held::Current);
         let body = &self.function.body;
-        let records = self
-            .options
-            .given("err")
-            .or(self.options.given("ret"))
-            .is_some();
-        let Some(ty) = self
-            .function
-            .output()
-            .filter(|ty| !is_never(ty) && (records || !is_callable(ty)))
-        else {
+        let records = self.options.given("err").or(self.options.given("ret")).is_some();
+        let Some(ty) = self.function.output().filter(|ty| !is_never(ty) && (records || !is_callable(ty))) else {
             let (binding, _) = self.printer.binding(false);
             let body = nested(body);
             return quote_spanned!(ours()=> #binding = #start; #body);
@@ -140,11 +124,7 @@ impl Body<'_> {
     fn future(&self) -> TokenStream {
         let start = self.printer.start(Held::Detached);
         let keywords = quote_spanned!(ours()=> async move);
-        let future = self.instrumented(
-            &keywords,
-            &self.function.body,
-            Output::Declared(self.function.output()),
-        );
+        let future = self.instrumented(&keywords, &self.function.body, Output::Declared(self.function.output()));
         quote_spanned!(ours()=> let __span_held = #start; #future.await)
     }
 
@@ -167,12 +147,7 @@ impl Body<'_> {
     /// Box::pin(instrument(__span_held, async move { <hint>; { body } }, …))
     /// ```
     fn returned_future(&self, tail: AsyncTail) -> TokenStream {
-        let AsyncTail {
-            before,
-            pin,
-            keywords,
-            block,
-        } = tail;
+        let AsyncTail { before, pin, keywords, block } = tail;
         let start = self.printer.start(Held::Detached);
         let output = match self.function.output().and_then(future_output) {
             Some(ty) => Output::Declared(Some(ty)),
@@ -222,12 +197,7 @@ impl Body<'_> {
     }
 
     /// `instrument(__span_held, async move { <hint>; body }, outcome)`
-    fn instrumented(
-        &self,
-        keywords: &TokenStream,
-        body: &Group,
-        output: Output<'_>,
-    ) -> TokenStream {
+    fn instrumented(&self, keywords: &TokenStream, body: &Group, output: Output<'_>) -> TokenStream {
         let hint = output.hint();
         let body = nested(body);
         let future = quote_spanned!(ours()=> #keywords { #hint #body });
@@ -250,9 +220,7 @@ impl Output<'_> {
     /// that an error about the type is shown at the user's line and not at the expansion's.
     fn hint(self) -> TokenStream {
         let (ty, at) = match self {
-            Output::Declared(Some(ty)) if !is_never(ty) => {
-                (erase_impl_trait(ty).to_token_stream(), ours_at(ty.span()))
-            }
+            Output::Declared(Some(ty)) if !is_never(ty) => (erase_impl_trait(ty).to_token_stream(), ours_at(ty.span())),
             Output::Declared(None) => (quote_spanned!(ours()=> ()), ours()),
             _ => return TokenStream::new(),
         };

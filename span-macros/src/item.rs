@@ -39,10 +39,7 @@ impl Function {
         }
         let Some(body) = last.as_ref().and_then(braces) else {
             let end = last.map_or_else(Span::call_site, |token| token.span());
-            cx.error(
-                end,
-                "this function has no body to run in a span; put `#[span]` on its implementations",
-            );
+            cx.error(end, "this function has no body to run in a span; put `#[span]` on its implementations");
             return None;
         };
         let head: TokenStream = head.into_iter().collect();
@@ -54,12 +51,7 @@ impl Function {
             }
         };
         let (inner_attrs, body) = split_inner_attrs(body);
-        Some(Function {
-            head,
-            sig,
-            inner_attrs,
-            body,
-        })
+        Some(Function { head, sig, inner_attrs, body })
     }
 
     /// The declared return type; none for `()`, written or not.
@@ -162,20 +154,8 @@ fn keyword_of(item: &TokenStream) -> syn::Result<Ident> {
 }
 
 fn is_item_word(word: &Ident) -> bool {
-    const WORDS: &[&str] = &[
-        "fn",
-        "struct",
-        "enum",
-        "union",
-        "impl",
-        "trait",
-        "mod",
-        "type",
-        "static",
-        "use",
-        "crate",
-        "macro_rules",
-    ];
+    const WORDS: &[&str] =
+        &["fn", "struct", "enum", "union", "impl", "trait", "mod", "type", "static", "use", "crate", "macro_rules"];
     WORDS.iter().any(|known| word == known)
 }
 
@@ -189,8 +169,8 @@ fn not_a_function(keyword: &str) -> String {
         _ => "to run anything else in a span, write `span!(\"name\", { … })`",
     };
     match keyword {
-        "impl" | "trait" | "mod" | "struct" | "enum" | "union" | "type" | "static" | "use"
-        | "const" | "macro_rules" => {
+        "impl" | "trait" | "mod" | "struct" | "enum" | "union" | "type" | "static" | "use" | "const"
+        | "macro_rules" => {
             format!("`#[span]` goes on functions, and this `{keyword}` is none; {instead}")
         }
         _ => format!("`#[span]` goes on functions, and this is none; {instead}"),
@@ -201,14 +181,7 @@ fn not_a_function(keyword: &str) -> String {
 fn split_inner_attrs(body: Group) -> (TokenStream, Group) {
     let tokens: Vec<TokenTree> = body.stream().into_iter().collect();
     let mut end = 0;
-    while let Some(
-        [
-            TokenTree::Punct(hash),
-            TokenTree::Punct(bang),
-            TokenTree::Group(_),
-        ],
-    ) = tokens.get(end..end + 3)
-    {
+    while let Some([TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_)]) = tokens.get(end..end + 3) {
         if hash.as_char() != '#' || bang.as_char() != '!' {
             break;
         }
@@ -242,10 +215,7 @@ fn bound_names(pat: &Pat, names: &mut Vec<Ident>) {
         Pat::Tuple(tuple) => tuple.elems.iter().for_each(|pat| bound_names(pat, names)),
         Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|pat| bound_names(pat, names)),
         Pat::Slice(slice) => slice.elems.iter().for_each(|pat| bound_names(pat, names)),
-        Pat::Struct(fields) => fields
-            .fields
-            .iter()
-            .for_each(|field| bound_names(&field.pat, names)),
+        Pat::Struct(fields) => fields.fields.iter().for_each(|field| bound_names(&field.pat, names)),
         Pat::Reference(inner) => bound_names(&inner.pat, names),
         Pat::Paren(inner) => bound_names(&inner.pat, names),
         Pat::Type(typed) => bound_names(&typed.pat, names),

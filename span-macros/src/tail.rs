@@ -94,10 +94,7 @@ fn take_path(tokens: &mut Vec<TokenTree>) -> Vec<TokenTree> {
 fn ends_in_box_pin(path: &[TokenTree]) -> bool {
     match path {
         [.., owner, one, two, method] => {
-            is_word(owner, "Box")
-                && is_punct(one, ':')
-                && is_punct(two, ':')
-                && is_word(method, "pin")
+            is_word(owner, "Box") && is_punct(one, ':') && is_punct(two, ':') && is_word(method, "pin")
         }
         _ => false,
     }
@@ -115,11 +112,7 @@ fn starts_statement(before: &[TokenTree]) -> bool {
 
 /// Whether a block certainly has no value: it is empty, or ends in `;`.
 pub(crate) fn has_no_value(block: &Group) -> bool {
-    block
-        .stream()
-        .into_iter()
-        .last()
-        .is_none_or(|last| is_punct(&last, ';'))
+    block.stream().into_iter().last().is_none_or(|last| is_punct(&last, ';'))
 }
 
 /// The first `.await` that would suspend the block itself. What stands in async blocks, async
@@ -162,10 +155,8 @@ pub(crate) fn first_await(tokens: &TokenStream) -> Option<Span> {
 
 /// Where an async block, closure or function that starts at `at` has ended.
 fn behind_async(tokens: &[TokenTree], at: usize) -> usize {
-    let closure = tokens[at + 1..]
-        .iter()
-        .find(|token| !is_word(token, "move"))
-        .is_some_and(|token| is_punct(token, '|'));
+    let closure =
+        tokens[at + 1..].iter().find(|token| !is_word(token, "move")).is_some_and(|token| is_punct(token, '|'));
     // A block or a function ends with its braces; a closure's body may also be any expression.
     tokens[at..]
         .iter()
@@ -204,8 +195,7 @@ mod tests {
         assert_eq!(tail.before.to_string(), "let x = x . clone () ;");
         assert_eq!(tail.keywords.to_string(), "async move");
 
-        let tail = AsyncTail::find(&quote!(if a { b() } ::std::boxed::Box::pin(async move { 1 },)))
-            .expect("a tail");
+        let tail = AsyncTail::find(&quote!(if a { b() } ::std::boxed::Box::pin(async move { 1 },))).expect("a tail");
         assert_eq!(tail.before.to_string(), "if a { b () }");
         let (path, _) = tail.pin.expect("a pin");
         assert_eq!(path.to_string(), ":: std :: boxed :: Box :: pin");

@@ -81,12 +81,7 @@ fn a_plain_function_gets_one_call_site_and_one_call() {
 #[test]
 fn a_function_with_a_value_has_its_outcome_looked_at() {
     let expansion = expand_fn::span(
-        quote!(
-            "db",
-            attributes("sentry.op" = "db", "n" = n + 1),
-            parent = None,
-            source = "task"
-        ),
+        quote!("db", attributes("sentry.op" = "db", "n" = n + 1), parent = None, source = "task"),
         quote! { fn load(n: u8) -> Result<impl Copy, E> { find(n)? } },
     );
     let expected = quote! {
@@ -139,10 +134,7 @@ fn a_block_stays_a_block() {
 #[test]
 fn an_item_with_a_mistake_is_emitted_unchanged() {
     let expansion = expand_fn::span(quote!(nam = "x"), function()).to_string();
-    assert!(
-        expansion.starts_with(&function().to_string()),
-        "{expansion}"
-    );
+    assert!(expansion.starts_with(&function().to_string()), "{expansion}");
     let expansion = expand_block::span(quote!("", { f(x) })).to_string();
     assert!(expansion.ends_with("{ f (x) } }"), "{expansion}");
 }
@@ -152,29 +144,15 @@ fn an_item_with_a_mistake_is_emitted_unchanged() {
 fn without_the_runtime_the_body_is_all_there_is() {
     let alone = |input| expand_block::body_alone(input).to_string();
     assert_eq!(alone(quote!("x", "k" = v, { f() })), "{ f () }");
-    assert_eq!(
-        alone(quote!(<"x"> async move { f() },)),
-        "async move { f () }"
-    );
-    assert_eq!(
-        alone(quote!(nonsense = 1, { f().await })),
-        "{ f () . await }"
-    );
+    assert_eq!(alone(quote!(<"x"> async move { f() },)), "async move { f () }");
+    assert_eq!(alone(quote!(nonsense = 1, { f().await })), "{ f () . await }");
 }
 
 // behaviour 20
 #[test]
 fn all_mistakes_of_one_attribute_are_reported() {
     assert_said(
-        &said(quote!(
-            name = "",
-            nme = 1,
-            source = "rote",
-            root,
-            root,
-            args(x),
-            parent = p
-        )),
+        &said(quote!(name = "", nme = 1, source = "rote", root, root, args(x), parent = p)),
         &[
             "the name is empty: say what the span does",
             "unknown option `nme`, did you mean `name`? `#[span]` takes `name`, `attributes`, \
@@ -192,13 +170,7 @@ fn all_mistakes_of_one_attribute_are_reported() {
 #[test]
 fn legacy_words_name_what_replaces_them() {
     assert_said(
-        &said(quote!(
-            op = "db",
-            description = "load",
-            tags(a = 1),
-            data = d,
-            transaction = t
-        )),
+        &said(quote!(op = "db", description = "load", tags(a = 1), data = d, transaction = t)),
         &[
             "`op` belongs to the legacy API; write `attributes(\"sentry.op\" = \"db\")`",
             "`description` belongs to the legacy API; write `name = \"load\"`",
@@ -208,13 +180,7 @@ fn legacy_words_name_what_replaces_them() {
         ],
     );
     assert_said(
-        &said_of_block(quote!(
-            "x",
-            op = "db",
-            description = "y",
-            set_tag("a", 1),
-            {}
-        )),
+        &said_of_block(quote!("x", op = "db", description = "y", set_tag("a", 1), {})),
         &[
             "`op` belongs to the legacy API; write `\"sentry.op\" = \"db\"`",
             "`description` belongs to the legacy API; the name is the first argument: \
@@ -224,10 +190,7 @@ fn legacy_words_name_what_replaces_them() {
     );
     // As a part of a key they are anybody's words.
     assert_said(&said(quote!(attributes(op = 1, data.tags = 2))), &[]);
-    assert_said(
-        &said_of_block(quote!("x", data.tags = 2, "op" = 3, {})),
-        &[],
-    );
+    assert_said(&said_of_block(quote!("x", data.tags = 2, "op" = 3, {})), &[]);
 }
 
 #[test]
@@ -261,12 +224,7 @@ fn values_are_asked_for_and_refused() {
 #[test]
 fn keys_and_names_are_given_once() {
     assert_said(
-        &said(quote!(
-            "x",
-            name = "y",
-            attributes("a" = 1, a = 2, "order" = 3),
-            args(order, order)
-        )),
+        &said(quote!("x", name = "y", attributes("a" = 1, a = 2, "order" = 3), args(order, order))),
         &[
             "`name` is given twice",
             "the key `a` is given twice",
@@ -346,18 +304,12 @@ fn other_items_are_told_apart() {
             ),
             "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`",
         ),
-        (
-            quote!(|x| x),
-            "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`",
-        ),
+        (quote!(|x| x), "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`"),
         (
             quote!(let x = 1;),
             "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`",
         ),
-        (
-            quote!(),
-            "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`",
-        ),
+        (quote!(), "functions, and this is none; to run anything else in a span, write `span!(\"name\", { … })`"),
     ] {
         assert_said(&said_of(item), &[&format!("`#[span]` goes on {expected}")]);
     }
@@ -375,10 +327,8 @@ fn functions_that_cannot_have_a_span() {
         &said_of(quote!(
             const fn f() {}
         )),
-        &[
-            "a `const fn` may run when the program is compiled, where there is no clock and no \
-           span; remove `const`, or write `span!(\"name\", { … })` around its calls",
-        ],
+        &["a `const fn` may run when the program is compiled, where there is no clock and no \
+           span; remove `const`, or write `span!(\"name\", { … })` around its calls"],
     );
 }
 
@@ -401,10 +351,8 @@ fn every_qualifier_is_a_functions() {
 // behaviour 21
 #[test]
 fn what_can_be_wrong_with_a_block() {
-    let missing_block =
-        "the block is missing: it is the last argument, as in `span!(\"name\", { … })`";
-    let missing_name =
-        "the name is missing: it is the first argument, as in `span!(\"name\", { … })`";
+    let missing_block = "the block is missing: it is the last argument, as in `span!(\"name\", { … })`";
+    let missing_name = "the name is missing: it is the first argument, as in `span!(\"name\", { … })`";
     for (input, expected) in [
         (quote!(), missing_block),
         (quote!("x"), missing_block),
@@ -412,45 +360,24 @@ fn what_can_be_wrong_with_a_block() {
         (quote!(<"x">), missing_block),
         (quote!({}), missing_name),
         (quote!("k" = 1, {}), missing_name),
-        (
-            quote!(name = "x", {}),
-            "the name is the first argument, without a word before it: `span!(\"name\", { … })`",
-        ),
+        (quote!(name = "x", {}), "the name is the first argument, without a word before it: `span!(\"name\", { … })`"),
         (quote!(<> {}), missing_name),
-        (
-            quote!("x" {}),
-            "expected `,` between this and the block of `span!`",
-        ),
-        (
-            quote!(<"x" {}),
-            "expected `>` between this and the block of `span!`",
-        ),
-        (
-            quote!("x", {}, "k" = 1),
-            "the block is the last argument of `span!`: move what follows it before it",
-        ),
+        (quote!("x" {}), "expected `,` between this and the block of `span!`"),
+        (quote!(<"x" {}), "expected `>` between this and the block of `span!`"),
+        (quote!("x", {}, "k" = 1), "the block is the last argument of `span!`: move what follows it before it"),
         (quote!("", {}), "the name is empty: say what the span does"),
         (
             quote!("x", name = "y", {}),
             "the name is the first argument, without a word before it: `span!(\"name\", { … })`",
         ),
-        (
-            quote!("x", attributes("a" = 1), {}),
-            "in `span!` attributes stand for themselves: write `\"key\" = value`",
-        ),
-        (
-            quote!("x", err, {}),
-            "this option belongs to `#[span]`; a block's value is not recorded",
-        ),
+        (quote!("x", attributes("a" = 1), {}), "in `span!` attributes stand for themselves: write `\"key\" = value`"),
+        (quote!("x", err, {}), "this option belongs to `#[span]`; a block's value is not recorded"),
         (
             quote!("x", inactiv, {}),
             "unknown option `inactiv`, did you mean `inactive`? `span!` takes `parent`, `root`, \
              `inactive`, `source`, `crate`",
         ),
-        (
-            quote!("x", parent = p, root, {}),
-            "`root` does not go with `parent`: a root has no parent",
-        ),
+        (quote!("x", parent = p, root, {}), "`root` does not go with `parent`: a root has no parent"),
         (
             quote!("x", { f().await }),
             "`.await` in a `span!` block would leave the span current on this thread while other \
@@ -468,17 +395,8 @@ fn forms_of_a_block_that_are_fine() {
         quote!(<T as Named>::NAME, { 1 }),
         quote!(<<T as Named>::NAME, "a" = b > c> { 1 }),
         quote!(root, { 1 }),
-        quote!(
-            "x",
-            err = 3,
-            name.first = 4,
-            root,
-            inactive,
-            source = "url",
-            async move { a.await },
-        ),
-        quote!("x", "a" = { 1 }, "b" = vec.iter().collect::<Map<_, _>>(), {
-        }),
+        quote!("x", err = 3, name.first = 4, root, inactive, source = "url", async move { a.await },),
+        quote!("x", "a" = { 1 }, "b" = vec.iter().collect::<Map<_, _>>(), {}),
     ] {
         assert_said(&said_of_block(input), &[]);
     }
@@ -486,19 +404,7 @@ fn forms_of_a_block_that_are_fine() {
 
 #[test]
 fn half_typed_options_do_not_panic() {
-    let halves = [
-        "name",
-        "=",
-        ",",
-        "attributes",
-        "(",
-        "\"a\"",
-        ".",
-        "args",
-        "<",
-        "async",
-        "x",
-    ];
+    let halves = ["name", "=", ",", "attributes", "(", "\"a\"", ".", "args", "<", "async", "x"];
     for first in halves {
         for second in halves {
             for third in halves {

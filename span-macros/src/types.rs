@@ -1,10 +1,7 @@
 //! What a declared return type says about the value.
 
 use proc_macro2::Span;
-use syn::{
-    AngleBracketedGenericArguments, GenericArgument, Path, PathArguments, Token, Type,
-    TypeParamBound,
-};
+use syn::{AngleBracketedGenericArguments, GenericArgument, Path, PathArguments, Token, Type, TypeParamBound};
 
 /// The type with `_` for every `impl Trait` in it: what a `let` or a closure may name.
 pub(crate) fn erase_impl_trait(ty: &Type) -> Type {
@@ -17,10 +14,7 @@ fn erase(ty: &mut Type) {
     match ty {
         Type::ImplTrait(opaque) => {
             let span: Span = opaque.impl_token.span;
-            *ty = Type::Infer(syn::TypeInfer {
-                attrs: Vec::new(),
-                underscore_token: Token![_](span),
-            });
+            *ty = Type::Infer(syn::TypeInfer { attrs: Vec::new(), underscore_token: Token![_](span) });
         }
         Type::Array(array) => erase(&mut array.elem),
         Type::Group(inner) => erase(&mut inner.elem),
@@ -75,14 +69,7 @@ pub(crate) fn opaque_bounds(ty: &Type) -> Option<impl Iterator<Item = &Path>> {
 /// `impl Fn(&str) -> usize` and its kin. A closure literal takes its parameter types from the
 /// place where it stands, so such a value must stay the function's own tail expression.
 pub(crate) fn is_callable(ty: &Type) -> bool {
-    const TRAITS: &[&str] = &[
-        "Fn",
-        "FnMut",
-        "FnOnce",
-        "AsyncFn",
-        "AsyncFnMut",
-        "AsyncFnOnce",
-    ];
+    const TRAITS: &[&str] = &["Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];
     let Some(mut bounds) = opaque_bounds(ty) else {
         return false;
     };
@@ -110,18 +97,13 @@ fn output_of(path: &Path) -> Option<&Type> {
     if !ends_in(path, "Future") {
         return None;
     }
-    generics(path)?
-        .args
-        .iter()
-        .find_map(|argument| match argument {
-            GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(&assoc.ty),
-            _ => None,
-        })
+    generics(path)?.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(&assoc.ty),
+        _ => None,
+    })
 }
 
-fn trait_paths<'a>(
-    bounds: impl IntoIterator<Item = &'a TypeParamBound>,
-) -> impl Iterator<Item = &'a Path> {
+fn trait_paths<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> impl Iterator<Item = &'a Path> {
     bounds.into_iter().filter_map(|bound| match bound {
         TypeParamBound::Trait(bound) => Some(&bound.path),
         _ => None,
@@ -156,27 +138,16 @@ mod tests {
     fn every_impl_trait_becomes_a_placeholder() {
         assert_eq!(erased("impl Iterator<Item = u8> + '_"), "_");
         assert_eq!(erased("Result<impl Display, E>"), "Result < _ , E >");
-        assert_eq!(
-            erased("Option<(u8, &'a [impl Copy])>"),
-            "Option < (u8 , & 'a [_]) >"
-        );
-        assert_eq!(
-            erased("Box<dyn Iterator<Item = impl Copy>>"),
-            "Box < dyn Iterator < Item = _ > >"
-        );
+        assert_eq!(erased("Option<(u8, &'a [impl Copy])>"), "Option < (u8 , & 'a [_]) >");
+        assert_eq!(erased("Box<dyn Iterator<Item = impl Copy>>"), "Box < dyn Iterator < Item = _ > >");
     }
 
     #[test]
     fn the_output_of_declared_futures() {
-        let found =
-            |text: &str| future_output(&ty(text)).map(|ty| ty.to_token_stream().to_string());
+        let found = |text: &str| future_output(&ty(text)).map(|ty| ty.to_token_stream().to_string());
+        assert_eq!(found("impl Future<Output = u8> + Send").as_deref(), Some("u8"));
         assert_eq!(
-            found("impl Future<Output = u8> + Send").as_deref(),
-            Some("u8")
-        );
-        assert_eq!(
-            found("::core::pin::Pin<Box<dyn core::future::Future<Output = Result<(), E>> + Send + 'a>>")
-                .as_deref(),
+            found("::core::pin::Pin<Box<dyn core::future::Future<Output = Result<(), E>> + Send + 'a>>").as_deref(),
             Some("Result < () , E >")
         );
         assert_eq!(found("BoxFuture<'a, u8>"), None);
@@ -186,9 +157,7 @@ mod tests {
     #[test]
     fn callables_are_recognised() {
         assert!(is_callable(&ty("impl Fn(&str) -> usize")));
-        assert!(is_callable(&ty(
-            "impl Send + core::ops::FnOnce() + 'static"
-        )));
+        assert!(is_callable(&ty("impl Send + core::ops::FnOnce() + 'static")));
         assert!(!is_callable(&ty("Box<dyn Fn(&str) -> usize>")));
         assert!(!is_callable(&ty("impl Iterator<Item = u8>")));
     }

@@ -33,10 +33,7 @@ fn check_common(options: &Options, cx: &mut Ctxt) {
     let mut keys = HashSet::new();
     for attribute in &options.attributes {
         if !keys.insert(attribute.key.clone()) {
-            cx.error(
-                attribute.key_span,
-                format!("the key `{}` is given twice", attribute.key),
-            );
+            cx.error(attribute.key_span, format!("the key `{}` is given twice", attribute.key));
         }
     }
     for name in &options.args {
@@ -59,30 +56,15 @@ fn check_arguments(options: &Options, function: &Function, cx: &mut Ctxt) {
             [] => "the function has none to record".to_owned(),
             _ => format!("there is {}", listed.join(", ")),
         };
-        cx.error(
-            name.span(),
-            format!("no argument is called `{name}`; {listed}"),
-        );
+        cx.error(name.span(), format!("no argument is called `{name}`; {listed}"));
     }
 }
 
 /// `err`, `ret` and `stream` work with what the function returns.
 fn check_value_options(options: &Options, function: &Function, cx: &mut Ctxt) {
     conflict(options, "stream", "err", "a stream is not a result", cx);
-    conflict(
-        options,
-        "stream",
-        "ret",
-        "a stream has no value to record",
-        cx,
-    );
-    conflict(
-        options,
-        "stream",
-        "inactive",
-        "a stream is polled inside of its span",
-        cx,
-    );
+    conflict(options, "stream", "ret", "a stream has no value to record", cx);
+    conflict(options, "stream", "inactive", "a stream is polled inside of its span", cx);
     let returns = function.output().is_some_and(|ty| !is_never(ty));
     for (word, needs) in [
         ("err", "a function that returns a `Result`"),
@@ -109,9 +91,6 @@ fn check_value_options(options: &Options, function: &Function, cx: &mut Ctxt) {
 fn conflict(options: &Options, one: &str, other: &str, why: &str, cx: &mut Ctxt) {
     if let Some(later) = options.later_of(one, other) {
         let earlier = if later == one { other } else { one };
-        cx.error(
-            later.span(),
-            format!("`{later}` does not go with `{earlier}`: {why}"),
-        );
+        cx.error(later.span(), format!("`{later}` does not go with `{earlier}`: {why}"));
     }
 }

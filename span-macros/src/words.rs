@@ -8,19 +8,8 @@ use crate::attr::Place;
 use crate::errors::Ctxt;
 
 /// The options of `#[span(…)]`, in the order in which an error lists them.
-pub(crate) const ATTRIBUTE_WORDS: &[&str] = &[
-    "name",
-    "attributes",
-    "args",
-    "parent",
-    "root",
-    "inactive",
-    "err",
-    "ret",
-    "source",
-    "stream",
-    "crate",
-];
+pub(crate) const ATTRIBUTE_WORDS: &[&str] =
+    &["name", "attributes", "args", "parent", "root", "inactive", "err", "ret", "source", "stream", "crate"];
 
 /// The options of `span!(…)`; any other `key = value` there is an attribute of the span.
 pub(crate) const BLOCK_WORDS: &[&str] = &["parent", "root", "inactive", "source", "crate"];
@@ -68,10 +57,7 @@ pub(crate) fn unknown(place: Place, word: &Ident, cx: &mut Ctxt) {
         None => ";".to_owned(),
     };
     let listed = words.join("`, `");
-    cx.error(
-        word.span(),
-        format!("unknown option `{given}`{meant} {what} takes `{listed}`"),
-    );
+    cx.error(word.span(), format!("unknown option `{given}`{meant} {what} takes `{listed}`"));
 }
 
 /// Reports a `source` that Sentry does not know.
@@ -81,10 +67,7 @@ pub(crate) fn unknown_source(given: &str, at: Span, cx: &mut Ctxt) {
         None => ";".to_owned(),
     };
     let listed = SOURCES.join("\", \"");
-    cx.error(
-        at,
-        format!("unknown source \"{given}\"{meant} it is one of \"{listed}\""),
-    );
+    cx.error(at, format!("unknown source \"{given}\"{meant} it is one of \"{listed}\""));
 }
 
 /// The word that `given` is a slip of the pen for: at most a third of its letters differ.

@@ -175,7 +175,7 @@ impl fmt::Debug for Value {
 /// these, `Option` of any (a `None` leaves the attribute out) and references to any. For everything else there
 /// are [`display`] and [`debug`], which write it as text.
 ///
-/// * Integers beyond 64 signed bits become text, because JSON readers would round them.
+/// * Integers beyond 64 signed bits become text, because JSON readers would round them; 128-bit integers always do.
 /// * NaN and the infinities become the texts `nan`, `inf` and `-inf`; JSON has no numbers for them, and a list that
 ///   holds one becomes a list of texts.
 #[diagnostic::on_unimplemented(
@@ -329,7 +329,26 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+
+/// Always text, so that the type of an attribute does not depend on its value.
+macro_rules! wide_integers {
+    ($($type:ty)*) => {$(
+        impl AttributeValue for $type {
+            fn to_value(&self) -> Option<Value> {
+                Some(Value(Repr::Text(text(*self))))
+            }
+        }
+
+        impl AttributeValue for [$type] {
+            fn to_value(&self) -> Option<Value> {
+                Some(Value(Repr::List(Box::new(List::Texts(self.iter().map(text).collect())))))
+            }
+        }
+    )*};
+}
+
+wide_integers!(i128 u128);
 
 macro_rules! floats {
     ($($type:ty)*) => {$(
@@ -444,6 +463,8 @@ mod tests {
         assert_eq!(debug_of(-1_i8), "-1");
         assert_eq!(debug_of(i64::MAX), "9223372036854775807");
         assert_eq!(debug_of(i64::MAX as u64 + 1), "\"9223372036854775808\"");
+        assert_eq!(debug_of(7_u128), "\"7\"");
+        assert_eq!(debug_of([7_i128]), "[\"7\"]");
         assert_eq!(debug_of(u128::MAX), format!("\"{}\"", u128::MAX));
         assert_eq!(debug_of(i128::MIN), format!("\"{}\"", i128::MIN));
         assert_eq!(debug_of(1.5_f32), "1.5");

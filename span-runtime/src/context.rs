@@ -62,6 +62,8 @@ pub(crate) enum Entry {
     Trace(u64, Arc<Trace>),
     /// Segments that start here belong to this runtime.
     Runtime(u64, Arc<Core>),
+    /// This thread is one of ours: spans that start here record nothing, or the pipeline would feed itself.
+    Silence,
     /// An ended span below others; kept for the segment that they find through it.
     Ended(Option<Arc<Segment>>),
 }
@@ -71,7 +73,7 @@ impl Entry {
         match self {
             Entry::Span(open) => open.span_id.as_u64(),
             Entry::Context(id, _) | Entry::Trace(id, _) | Entry::Runtime(id, _) => *id,
-            Entry::Ended(_) => 0,
+            Entry::Silence | Entry::Ended(_) => 0,
         }
     }
 }
@@ -83,7 +85,7 @@ pub(crate) enum Begun {
     UnsampledSegment(Arc<Segment>),
     /// Below one; the number is that of its runtime.
     UnsampledChild(u32),
-    /// No runtime, tracing off, or below a span that records nothing.
+    /// No runtime, tracing off, or on a thread of ours.
     Disabled,
 }
 
@@ -132,20 +134,22 @@ impl Local {
                     // A stack of 2^32 entries would not fit into memory.
                     Place::Child(segment, open.span_id, Some(base as u32))
                 }
-                Some(Entry::Context(_, handle)) => Self::below(handle),
+                Some(Entry::Context(_, handle)) => self.below(handle),
+                Some(Entry::Silence) => Place::Nowhere,
                 Some(Entry::Trace(_, trace)) => Place::Root(self.nearest_runtime(), Some(Arc::clone(trace))),
                 Some(Entry::Runtime(_, core)) => Place::Root(Some(Arc::clone(core)), None),
                 Some(Entry::Ended(_)) | None => Place::Root(None, None),
             },
             ParentKind::Root => Place::Root(self.nearest_runtime(), self.nearest_trace()),
-            ParentKind::Of(handle) => Self::below(handle),
+            ParentKind::Of(handle) => self.below(handle),
         }
     }
 
-    fn below(handle: &SpanHandle) -> Place<'_> {
+    /// A span that records nothing is no parent: what is below it starts anew.
+    fn below<'a>(&'a self, handle: &'a SpanHandle) -> Place<'a> {
         match handle.place() {
             Some((segment, span_id)) => Place::Child(segment, span_id, None),
-            None => Place::Nowhere,
+            None => Place::Root(self.nearest_runtime(), self.nearest_trace()),
         }
     }
 
@@ -163,7 +167,7 @@ impl Local {
             }
             Entry::Context(_, handle) => handle.place().map(|(segment, _)| Arc::clone(&segment.core)),
             Entry::Runtime(_, core) => Some(Arc::clone(core)),
-            Entry::Trace(..) | Entry::Ended(_) => None,
+            Entry::Trace(..) | Entry::Silence | Entry::Ended(_) => None,
         })
     }
 
@@ -173,6 +177,36 @@ impl Local {
             Entry::Trace(_, trace) => Some(Arc::clone(trace)),
             _ => None,
         })
+    }
+
+    /// Starts a child of the recording span on top, which is what almost every span is, and puts it on top. `None`, with
+    /// `details` not called, if there is no such span.
+    #[inline]
+    pub(crate) fn push_child(&mut self, site: Site, details: impl FnOnce() -> Details) -> Option<(u64, u32)> {
+        let Local { stack, lanes, ids: Some(ids), .. } = self else { return None };
+        let Some(Entry::Span(top)) = stack.last() else { return None };
+        let parent_id = top.span_id;
+        let (segment, base) = match &top.segment {
+            Some(segment) => (segment, stack.len() as u32 - 1),
+            None => (segment_at(stack, top.base)?, top.base),
+        };
+        let lane = lanes.of(&segment.core);
+        lane.count_started();
+        let thread = lane.thread();
+        let span_id = ids.span_id();
+        let index = stack.len() as u32;
+        stack.push(Entry::Span(OpenSpan::new(site, span_id, Some(parent_id), thread, None, base, details())));
+        Some((span_id.as_u64(), index))
+    }
+
+    /// Counts a child of the unsampled segment on top, and returns the runtime's number. `None` if there is none.
+    #[inline]
+    pub(crate) fn unsampled_child(&mut self) -> Option<u32> {
+        let Local { stack, lanes, .. } = self;
+        let Some(Entry::Context(_, handle)) = stack.last() else { return None };
+        let core = &handle.as_unsampled()?.core;
+        lanes.of(core).count_started();
+        Some(core.number)
     }
 
     /// Starts a span. With `own` it gets a segment pointer of its own, to be carried away from this stack.
@@ -226,7 +260,7 @@ impl Local {
             TraceRef::Shared(trace) => (sampling::decide(trace.sample_rand, rate), trace.parent_id),
         };
         let name = details.name().cloned().unwrap_or(site.name().into());
-        let source = details.source.or(site.source());
+        let source = details.source().or(site.source());
         let lane = self.lanes.of(&core);
         lane.count_started();
         let thread = lane.thread();
@@ -303,31 +337,37 @@ impl Local {
     /// Ends the span with this id, if it is on this stack. The second end finds nothing.
     #[inline]
     pub(crate) fn end(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
-        let Some(found) = self.find(id, index) else { return };
         let Local { stack, lanes, spare, .. } = self;
-        if found + 1 == stack.len() {
-            if let Some(Entry::Span(open)) = stack.pop() {
-                match &open.segment {
-                    Some(segment) => {
-                        let segment = Arc::clone(segment);
-                        finish(lanes, spare, open, &segment, end, at);
-                    }
-                    None => {
-                        if let Some(segment) = segment_at(stack, open.base) {
-                            finish(lanes, spare, open, segment, end, at);
-                        }
-                    }
+        if let Some((Entry::Span(open), below)) = stack.split_last_mut() {
+            if open.span_id.as_u64() == id {
+                let own = open.segment.take();
+                if let Some(segment) = own.as_ref().or_else(|| segment_at(below, open.base)) {
+                    finish(lanes, spare, open, segment, end, at);
                 }
-            }
-        } else if let Entry::Span(mut open) = mem::replace(&mut stack[found], Entry::Ended(None)) {
-            let segment = open.segment.take();
-            let of = segment.as_ref().or_else(|| segment_at(stack, open.base)).cloned();
-            stack[found] = Entry::Ended(segment);
-            if let Some(segment) = of {
-                finish(lanes, spare, open, &segment, end, at);
+                if open.owns_nothing() {
+                    // Nothing is leaked; the checks that a drop would make have just been made.
+                    mem::forget(stack.pop());
+                } else {
+                    stack.pop();
+                }
+                self.trim();
+                return;
             }
         }
-        self.trim();
+        self.end_below(id, index, end, at);
+    }
+
+    /// Ends a span that others stand above. It leaves its segment for those.
+    #[cold]
+    fn end_below(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
+        let Some(found) = self.find(id, index) else { return };
+        let Local { stack, lanes, spare, .. } = self;
+        let Entry::Span(mut open) = mem::replace(&mut stack[found], Entry::Ended(None)) else { return };
+        let own = open.segment.take();
+        if let Some(segment) = own.as_ref().or_else(|| segment_at(stack, open.base)) {
+            finish(lanes, spare, &mut open, segment, end, at);
+        }
+        stack[found] = Entry::Ended(own);
     }
 
     /// Removes the entry with this id, which is no span.
@@ -398,7 +438,7 @@ impl Local {
     }
 
     /// Ends a span that is on no stack.
-    pub(crate) fn finish_owned(&mut self, mut open: OpenSpan, end: Reading, at: Option<SystemTime>) {
+    pub(crate) fn finish_owned(&mut self, open: &mut OpenSpan, end: Reading, at: Option<SystemTime>) {
         if let Some(segment) = open.segment.take() {
             finish(&mut self.lanes, &mut self.spare, open, &segment, end, at);
         }
@@ -429,7 +469,7 @@ fn segment_at(stack: &[Entry], base: u32) -> Option<&Arc<Segment>> {
         Entry::Span(open) => open.segment.as_ref(),
         Entry::Ended(segment) => segment.as_ref(),
         Entry::Context(_, handle) => handle.place().map(|(segment, _)| segment),
-        Entry::Trace(..) | Entry::Runtime(..) => None,
+        Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence => None,
     }
 }
 
@@ -437,14 +477,16 @@ fn segment_at(stack: &[Entry], base: u32) -> Option<&Arc<Segment>> {
 fn finish(
     lanes: &mut Lanes,
     spare: &mut Vec<Vec<Attribute>>,
-    open: OpenSpan,
+    open: &mut OpenSpan,
     segment: &Arc<Segment>,
     end: Reading,
     at: Option<SystemTime>,
 ) {
-    let (record, mut details) = open.close(segment, end, at);
-    lanes.of(&segment.core).hand_over(segment, record, &mut details);
-    keep(spare, details.attributes);
+    let record = open.close(segment, end, at);
+    lanes.of(&segment.core).hand_over(segment, record, &mut open.details);
+    if open.details.attributes.capacity() > 0 {
+        keep(spare, mem::take(&mut open.details.attributes));
+    }
 }
 
 #[inline]
@@ -524,6 +566,34 @@ pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
     found.flatten().unwrap_or(SpanHandle::nothing())
 }
 
+/// From here on nothing that starts on this thread records anything. For the threads of a runtime.
+pub(crate) fn silence() {
+    with(|local| local.push(Entry::Silence));
+}
+
+/// What a future takes along that is to go on where this thread is.
+pub(crate) fn carried() -> Option<Taken> {
+    with(|local| match local.current()? {
+        (_, Entry::Trace(_, trace)) => Some(Taken::Trace(Arc::clone(trace))),
+        (_, Entry::Runtime(_, core)) => Some(Taken::Runtime(Arc::clone(core))),
+        (index, Entry::Span(open)) => {
+            let id = open.span_id.as_u64();
+            local.open(id, index).map(|(open, segment)| Taken::Span(SpanHandle::recording(open.share(&segment))))
+        }
+        (_, Entry::Context(_, handle)) => Some(Taken::Span(handle.clone())),
+        (_, Entry::Silence | Entry::Ended(_)) => None,
+    })
+    .flatten()
+}
+
+/// See [`carried`].
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Span(SpanHandle),
+    Trace(Arc<Trace>),
+    Runtime(Arc<Core>),
+}
+
 /// A handle of what is current.
 pub(crate) fn current_handle() -> SpanHandle {
     let found = with(|local| match local.current()? {
@@ -548,19 +618,14 @@ pub(crate) fn end_unsampled(token: u64, index: u32) {
 }
 
 /// Ends a span that is on no stack.
-pub(crate) fn finish_owned(open: OpenSpan, end: Reading, at: Option<SystemTime>) {
-    let mut open = Some(open);
-    with(|local| {
-        if let Some(open) = open.take() {
-            local.finish_owned(open, end, at);
-        }
-    });
-    // The thread is past its end, or inside of this module: by way of a lane that all such share.
-    if let Some(mut open) = open {
-        if let Some(segment) = open.segment.take() {
-            let (record, mut details) = open.close(&segment, end, at);
-            segment.core.with_orphan(|lane| lane.hand_over(&segment, record, &mut details));
-        }
+pub(crate) fn finish_owned(mut open: OpenSpan, end: Reading, at: Option<SystemTime>) {
+    if with(|local| local.finish_owned(&mut open, end, at)).is_some() {
+        return;
+    }
+    // The thread is past its end, or inside of this module.
+    if let Some(segment) = open.segment.take() {
+        let record = open.close(&segment, end, at);
+        segment.core.with_orphan(|lane| lane.hand_over(&segment, record, &mut open.details));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
 
 /// The id of a trace: 16 random bytes, never all zero. Prints as 32 lowercase hexadecimal digits.
 ///
@@ -18,7 +19,7 @@ pub struct TraceId(u128);
 
 /// The id of a span within its trace: 8 random bytes, never all zero. Prints as 16 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SpanId(u64);
+pub struct SpanId(NonZeroU64);
 
 /// An id could not be read from text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +54,9 @@ impl TraceId {
 }
 
 impl SpanId {
+    #[inline]
     pub(crate) fn as_u64(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -70,8 +72,12 @@ impl std::str::FromStr for SpanId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        // 16 digits fit into 64 bits.
-        parse_hex(text, 16).map(|id| SpanId(id as u64))
+        // 16 digits fit into 64 bits, and `parse_hex` has refused zero.
+        let id = parse_hex(text, 16)?;
+        match NonZeroU64::new(id as u64) {
+            Some(id) => Ok(SpanId(id)),
+            None => Err(ParseIdError { digits: 16, given: text.to_owned() }),
+        }
     }
 }
 
@@ -116,8 +122,7 @@ impl Generator {
     #[inline]
     pub(crate) fn span_id(&mut self) -> SpanId {
         loop {
-            let id = self.low.u64(..);
-            if id != 0 {
+            if let Some(id) = NonZeroU64::new(self.low.u64(..)) {
                 return SpanId(id);
             }
         }
@@ -174,7 +179,8 @@ mod tests {
         let (span, trace) = (ids.span_id(), ids.trace_id());
         assert_eq!(span.to_string().parse(), Ok(span));
         assert_eq!(trace.to_string().parse(), Ok(trace));
-        for bad in ["", "0", "0000000000000000", "+234567890123456", "12345678901234567", "123456789012345g", "１２"] {
+        for bad in ["", "0", "0000000000000000", "+234567890123456", "12345678901234567", "123456789012345g", "１２"]
+        {
             let error = bad.parse::<SpanId>().expect_err("not an id");
             assert!(error.to_string().contains("16 hexadecimal digits"), "{error}");
         }

@@ -37,6 +37,9 @@
 //! * `off`: every macro hands its item back untouched.
 #![deny(unsafe_code)]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod api;
 mod attributes;
 mod client;
@@ -48,9 +51,6 @@ mod ids;
 mod link;
 pub mod names;
 mod open;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 mod protocol;
 mod record;
 mod sampling;
@@ -68,17 +68,15 @@ pub use api::{
 #[cfg(feature = "stream")]
 pub use api::{InSpanStream, InstrumentStream};
 pub use attributes::{AttributeValue, Debugged, Key, Shown, Value, debug, display};
-pub use client::{
-    Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats,
-};
+pub use client::{Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats};
 pub use ids::{ParseIdError, SpanId, TraceId};
 pub use link::Link;
 pub use open::Status;
 pub use protocol::ParseDsnError;
-/// Runs a function in a span; the rustdoc of `span-macros` lists every option.
-pub use span_macros::span;
 #[doc(hidden)]
 pub use span_macros::__span_block;
+/// Runs a function in a span; the rustdoc of `span-macros` lists every option.
+pub use span_macros::span;
 
 /// What instrumented code needs in scope.
 pub mod prelude {

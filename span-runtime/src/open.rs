@@ -28,7 +28,7 @@ pub(crate) struct OpenSpan {
     pub(crate) segment: Option<Arc<Segment>>,
     /// It started while its thread was unwinding, so that unwinding says nothing about it.
     in_unwinding: bool,
-    details: Details,
+    pub(crate) details: Details,
     shared: OnceLock<Arc<Shared>>,
 }
 
@@ -78,6 +78,15 @@ impl OpenSpan {
         }
     }
 
+    /// Whether dropping this would do nothing.
+    #[inline]
+    pub(crate) fn owns_nothing(&self) -> bool {
+        self.segment.is_none()
+            && self.details.attributes.capacity() == 0
+            && self.details.rare.is_none()
+            && self.shared.get().is_none()
+    }
+
     /// Runs `f` on the details, wherever they are.
     #[inline]
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Details) -> R) -> Option<R> {
@@ -107,20 +116,19 @@ impl OpenSpan {
         }))
     }
 
-    /// Ends the span: what travels, and the details with their attributes still in.
+    /// Ends the span: what travels. The details to travel with it are then in [`details`](Self::details).
     #[inline]
-    pub(crate) fn close(self, segment: &Segment, end: Reading, at: Option<SystemTime>) -> (SpanRecord, Details) {
-        let mut details = match self.shared.get() {
-            Some(shared) => shared.close(),
-            None => self.details,
-        };
+    pub(crate) fn close(&mut self, segment: &Segment, end: Reading, at: Option<SystemTime>) -> SpanRecord {
+        if let Some(shared) = self.shared.get() {
+            self.details = shared.close();
+        }
         if thread::panicking() && !self.in_unwinding {
-            details.error = true;
+            self.details.error = true;
         }
         if let Some(at) = at {
-            details.rare().end = Some(at);
+            self.details.rare().end = Some(at);
         }
-        let record = SpanRecord {
+        SpanRecord {
             site: self.site,
             span_id: self.span_id,
             parent_id: self.parent_id,
@@ -128,9 +136,8 @@ impl OpenSpan {
             end,
             thread: self.thread,
             is_segment: self.span_id == segment.span_id,
-            error: details.error,
-        };
-        (record, details)
+            error: self.details.error,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Slot {
     /// An attribute of the span before.
     Attribute(Attribute),
     /// All attributes of the span before.
-    Attributes(Box<Vec<Attribute>>),
+    Attributes(Box<[Attribute]>),
     /// What few spans have, of the span before.
     Rare(Box<Rare>),
 }
@@ -61,6 +61,8 @@ pub(crate) struct Rare {
     pub(crate) links: Vec<Link>,
     pub(crate) start: Option<SystemTime>,
     pub(crate) end: Option<SystemTime>,
+    /// Where the name comes from, should the span become a segment.
+    pub(crate) source: Option<&'static str>,
 }
 
 /// Where a span comes from: a macro's call site, or a static name.
@@ -127,8 +129,6 @@ impl Callsite {
 pub(crate) struct Details {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) error: bool,
-    /// Where the name comes from, should the span become a segment.
-    pub(crate) source: Option<&'static str>,
     pub(crate) rare: Option<Box<Rare>>,
 }
 
@@ -150,6 +150,10 @@ impl Details {
 
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn source(&self) -> Option<&'static str> {
+        self.rare.as_ref()?.source
     }
 
     pub(crate) fn name(&self) -> Option<&Cow<'static, str>> {

@@ -77,7 +77,8 @@ fn concurrent_tasks_on_one_thread_never_cross() {
     let spans = harness.finish();
     assert_eq!(spans.len(), 4 * 6);
     for span in spans.iter().filter(|span| !span.is_segment) {
-        let parent = spans.iter().find(|other| Some(&other.span_id) == span.parent_span_id.as_ref()).expect("it is here");
+        let parent =
+            spans.iter().find(|other| Some(&other.span_id) == span.parent_span_id.as_ref()).expect("it is here");
         assert_eq!(span.name, format!("of {}", parent.name));
         assert_eq!(span.trace_id, parent.trace_id);
     }
@@ -87,7 +88,8 @@ fn concurrent_tasks_on_one_thread_never_cross() {
 #[test]
 fn tasks_that_move_between_threads_keep_their_trace() {
     let harness = Harness::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let barrier = std::sync::Arc::new(Barrier::new(64));
         let tasks: Vec<_> = (0..64)
@@ -171,9 +173,8 @@ fn a_panic_in_a_task_makes_its_span_an_error_and_the_thread_goes_on() {
             let _guard = start_span("guard").start();
             panic!("on purpose");
         };
-        let result = std::panic::AssertUnwindSafe(fails.in_span(start_span("fails").inactive().start()))
-            .catch_unwind()
-            .await;
+        let result =
+            std::panic::AssertUnwindSafe(fails.in_span(start_span("fails").inactive().start())).catch_unwind().await;
         assert!(result.is_err());
         assert_eq!(current().as_deref(), Some("root"));
         drop(root);
@@ -205,6 +206,30 @@ fn a_spawned_task_can_carry_the_current_span() {
     let spans = harness.finish();
     assert_eq!(tree(&spans), "root\n  in task\n");
     assert!(spans.iter().any(|span| span.text("from") == Some("the task")));
+}
+
+// behaviour 12
+#[test]
+fn a_spawned_task_can_carry_a_trace_or_a_runtime_as_well() {
+    let harness = Harness::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    // The harness's runtime is what is current here: the task's segment belongs to it.
+    runtime
+        .block_on(tokio::spawn(async { start_span("of the runtime").start().end() }.in_current_span()))
+        .expect("works");
+    let trace = new_trace();
+    let entered = trace.enter();
+    runtime.block_on(
+        async {
+            let task = async { start_span("of the trace").start().end() }.in_current_span();
+            tokio::spawn(task).await.expect("works");
+        }
+        .in_current_span(),
+    );
+    drop(entered);
+    let stats = harness.runtime().stats();
+    let spans = harness.finish();
+    assert_eq!(spans[0].name, "of the runtime", "{stats}");
 }
 
 // behaviour 13: concurrent changes to one span, by handles of it on several threads
@@ -264,11 +289,8 @@ fn a_guard_that_is_held_across_an_await_does_not_leak_into_other_tasks() {
                 pause().await;
             }
         };
-        join(
-            holds.in_span(start_span("a").inactive().start()),
-            other.in_span(start_span("b").inactive().start()),
-        )
-        .await;
+        join(holds.in_span(start_span("a").inactive().start()), other.in_span(start_span("b").inactive().start()))
+            .await;
         assert_eq!(current(), None);
         // And one that is dropped while it holds the guard.
         let mut dropped = Box::pin(
@@ -352,7 +374,8 @@ fn an_unsampled_future_makes_what_is_in_it_unsampled() {
 #[test]
 fn an_aborted_task_ends_its_span() {
     let harness = Harness::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     let span = start_span("task").inactive().start();
     let task = runtime.spawn(std::future::pending::<()>().in_span(span));
     task.abort();

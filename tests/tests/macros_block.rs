@@ -11,10 +11,7 @@ use span_tests::Harness;
 span_runtime::lifecycle!(stream);
 
 fn named<'a>(spans: &'a [Received], name: &str) -> &'a Received {
-    spans
-        .iter()
-        .find(|span| span.name == name)
-        .unwrap_or_else(|| panic!("no span called {name} in {spans:?}"))
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span called {name} in {spans:?}"))
 }
 
 fn number(span: &Received, key: &str) -> Option<i64> {
@@ -37,9 +34,7 @@ fn the_value_is_the_blocks() {
     let harness = Harness::new();
     let list = vec![1_u8, 2];
     assert_eq!(span!("sum", { list.iter().sum::<u8>() }), 3);
-    let text: String = span!("moved", {
-        list.into_iter().map(|n| n.to_string()).collect()
-    });
+    let text: String = span!("moved", { list.into_iter().map(|n| n.to_string()).collect() });
     assert_eq!(text, "12");
     let object: Box<dyn std::fmt::Debug> = span!("coerced", { Box::new(4) });
     assert_eq!(format!("{object:?}"), "4");
@@ -159,16 +154,8 @@ fn names_attributes_and_options() {
     let price = named(&spans, "price 3");
     assert_eq!(number(price, "basket.items"), Some(3));
     assert_eq!(number(price, "count"), Some(2));
-    assert_eq!(
-        price
-            .attribute("basket.kind")
-            .and_then(|kind| kind.as_str()),
-        Some("gift")
-    );
-    assert_ne!(
-        price.attribute("sentry.op").and_then(|op| op.as_str()),
-        Some("function")
-    );
+    assert_eq!(price.attribute("basket.kind").and_then(|kind| kind.as_str()), Some("gift"));
+    assert_ne!(price.attribute("sentry.op").and_then(|op| op.as_str()), Some("function"));
     let far_away = Some(named(&spans, "far away").span_id.clone());
     assert_eq!(named(&spans, "child").parent_span_id, far_away);
     assert_eq!(named(&spans, "none").parent_span_id, None);
@@ -218,10 +205,7 @@ fn an_async_block_is_a_future_that_carries_its_span() {
     let spans = harness.finish();
     let outer = named(&spans, "outer");
     assert_eq!(number(outer, "len"), Some(3));
-    assert_eq!(
-        named(&spans, "inner").parent_span_id.as_ref(),
-        Some(&outer.span_id)
-    );
+    assert_eq!(named(&spans, "inner").parent_span_id.as_ref(), Some(&outer.span_id));
     assert_eq!(named(&spans, "between").parent_span_id, None);
     assert_eq!(named(&spans, "fails").status, "error");
 }
@@ -240,12 +224,7 @@ fn an_endless_future_and_a_nested_await_compile() {
         closure(3)
     });
     assert_eq!(run(future), 3);
-    assert!(
-        harness
-            .finish()
-            .iter()
-            .any(|span| span.name == "makes a future")
-    );
+    assert!(harness.finish().iter().any(|span| span.name == "makes a future"));
 }
 
 #[tokio::test]

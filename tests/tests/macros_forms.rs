@@ -24,10 +24,7 @@ fn one<T>(work: impl FnOnce() -> T) -> (T, Received) {
 }
 
 fn named<'a>(spans: &'a [Received], end: &str) -> &'a Received {
-    spans
-        .iter()
-        .find(|span| span.name.ends_with(end))
-        .unwrap_or_else(|| panic!("no span called {end} in {spans:?}"))
+    spans.iter().find(|span| span.name.ends_with(end)).unwrap_or_else(|| panic!("no span called {end} in {spans:?}"))
 }
 
 fn text<'a>(span: &'a Received, key: &str) -> Option<&'a str> {
@@ -123,10 +120,7 @@ mod functions {
     #[test]
     fn a_raw_name_loses_its_prefix() {
         let (value, span) = one(r#match);
-        assert_eq!(
-            (value, span.name.as_str()),
-            (7, "macros_forms::functions::match")
-        );
+        assert_eq!((value, span.name.as_str()), (7, "macros_forms::functions::match"));
     }
 
     #[span]
@@ -265,10 +259,7 @@ mod functions {
     fn every_form_of_function_gives_its_value_and_one_span() {
         assert_eq!(one(|| generic("x", [0; 3])).0, ("x", 3));
         assert_eq!(one(|| opaque(5)).0.collect::<Vec<_>>(), [0, 2, 4]);
-        assert_eq!(
-            one(|| opaque_inside(2)).0.expect("an iterator").0.count(),
-            2
-        );
+        assert_eq!(one(|| opaque_inside(2)).0.expect("an iterator").0.count(), 2);
         assert_eq!(one(|| callable(1)).0("abc"), 4);
         assert_eq!(one(boxed_callable).0("abc"), 3);
         assert_eq!(one(|| takes_opaque("ab", 1)).0, "abab");
@@ -609,10 +600,7 @@ mod futures {
         let spans = harness.finish();
         let boxed = named(&spans, "boxed");
         assert_eq!(text(boxed, "text"), Some("abc"));
-        assert_eq!(
-            named(&spans, "leaf").parent_span_id.as_ref(),
-            Some(&boxed.span_id)
-        );
+        assert_eq!(named(&spans, "leaf").parent_span_id.as_ref(), Some(&boxed.span_id));
 
         let harness = Harness::new();
         assert!(run(prepared("x")).is_err());
@@ -690,10 +678,8 @@ mod under_async_trait {
             let id = number(found, "id").expect("the argument");
             assert_eq!(found.status, if id == 0 { "error" } else { "ok" });
             assert_eq!(text(found, "repository.prefix"), Some("n"));
-            let parent = spans
-                .iter()
-                .find(|span| Some(&span.span_id) == found.parent_span_id.as_ref())
-                .expect("a parent");
+            let parent =
+                spans.iter().find(|span| Some(&span.span_id) == found.parent_span_id.as_ref()).expect("a parent");
             assert!(parent.name.ends_with("describe"), "{}", parent.name);
         }
     }
@@ -812,15 +798,8 @@ mod options {
         assert_eq!((order.id, order.note, total), (7, None, 9));
         assert_eq!(number(&span, "order.id"), Some(7));
         assert_eq!(text(&span, "order.kind"), Some("retail"));
-        assert_eq!(
-            span.attribute("http.type").and_then(|value| value.as_f64()),
-            Some(1.5)
-        );
-        assert_eq!(
-            span.attribute("order.urgent")
-                .and_then(|value| value.as_bool()),
-            Some(true)
-        );
+        assert_eq!(span.attribute("http.type").and_then(|value| value.as_f64()), Some(1.5));
+        assert_eq!(span.attribute("order.urgent").and_then(|value| value.as_bool()), Some(true));
         assert_eq!(text(&span, "order.note"), Some("none"));
         assert_eq!(number(&span, "total"), Some(9));
         assert_eq!(text(&span, "in"), Some("box"));

@@ -2,12 +2,7 @@
 
 #![no_implicit_prelude]
 #![deny(warnings, clippy::all, clippy::pedantic)]
-#![deny(
-    unused_qualifications,
-    single_use_lifetimes,
-    unused_results,
-    let_underscore_drop
-)]
+#![deny(unused_qualifications, single_use_lifetimes, unused_results, let_underscore_drop)]
 #![forbid(unsafe_code)]
 
 use ::span_runtime::span;

@@ -44,10 +44,7 @@ fn blocks(n: u8) -> u8 {
 #[tokio::test]
 async fn bodies_on_one_line_do_not_warn() {
     let harness = span_tests::Harness::new();
-    assert_eq!(
-        usize::from(future().await + returned().await),
-        closure()("abcdef")
-    );
+    assert_eq!(usize::from(future().await + returned().await), closure()("abcdef"));
     assert_eq!((blocks(1), blocks(3)), (2, 3));
     assert_eq!(harness.finish().len(), 13);
 }

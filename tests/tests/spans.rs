@@ -6,9 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use span_runtime::testing::{Span as Received, tree};
-use span_runtime::{
-    Link, Parent, Runtime, Status, Value, current_span, debug, display, new_trace, start_span,
-};
+use span_runtime::{Link, Parent, Runtime, Status, Value, current_span, debug, display, new_trace, start_span};
 use span_tests::Harness;
 
 fn named<'a>(spans: &'a [Received], name: &str) -> &'a Received {
@@ -198,13 +196,10 @@ fn a_parent_may_have_ended_and_may_live_on_another_thread() {
         parent.handle()
     };
     start_span("after").parent(&handle).start().end();
-    thread::spawn({
-        let handle = handle.clone();
-        move || {
-            let child = start_span("elsewhere").parent(&handle).start();
-            start_span("below").start().end();
-            child.end();
-        }
+    thread::spawn(move || {
+        let child = start_span("elsewhere").parent(&handle).start();
+        start_span("below").start().end();
+        child.end();
     })
     .join()
     .expect("the thread works");
@@ -408,7 +403,8 @@ fn links_arrive() {
     let first = start_span("first").inactive().start();
     let (trace, id) = (first.trace_id().expect("sampled"), first.span_id().expect("sampled"));
     first.end();
-    let second = start_span("second").link(Link::new(trace, id).attribute("sentry.link.type", "previous_trace")).start();
+    let second =
+        start_span("second").link(Link::new(trace, id).attribute("sentry.link.type", "previous_trace")).start();
     second.add_link(Link::new(trace, id).sampled(false));
     drop(second);
     let spans = harness.finish();
@@ -504,4 +500,59 @@ fn a_span_of_a_closed_runtime_does_no_harm_and_is_counted() {
     late.end();
     drop(entered);
     assert!(harness.finish().is_empty());
+}
+
+// behaviour 10, 33: the parent decides, also for what starts inside of the child
+#[test]
+fn below_an_unsampled_parent_everything_is_unsampled_even_inside_a_sampled_span() {
+    let (unsampled, sampled) = (Harness::sampling(0.0), Harness::new());
+    let parent = {
+        let _entered = unsampled.runtime().enter();
+        start_span("unsampled").inactive().start()
+    };
+    {
+        let _outer = start_span("outer").start();
+        let child = start_span("child").parent(&parent).start();
+        assert_eq!(current_span().trace_id(), parent.trace_id());
+        assert_eq!(child.handle().trace_id(), parent.trace_id());
+        start_span("grandchild").start().end();
+        child.end();
+        assert_eq!(current_name().as_deref(), Some("outer"));
+    }
+    parent.end();
+    assert_eq!(unsampled.runtime().stats().lost.get(span_runtime::LossReason::SampleRate), 3);
+    assert_eq!(tree(&sampled.finish()), "outer\n");
+    assert!(unsampled.finish().is_empty());
+}
+
+// behaviour 10, 12
+#[test]
+fn below_a_span_that_records_nothing_a_segment_starts() {
+    let nothing = current_span().handle();
+    let harness = Harness::new();
+    start_span("child of nothing").parent(&nothing).start().end();
+    assert!(harness.finish()[0].is_segment);
+}
+
+// behaviour 48
+#[test]
+fn a_transport_that_is_instrumented_does_not_feed_itself() {
+    struct Instrumented(span_runtime::testing::CaptureTransport);
+    impl span_runtime::transport::Transport for Instrumented {
+        fn send(
+            &mut self,
+            envelope: &[u8],
+        ) -> Result<span_runtime::transport::Response, span_runtime::transport::TransportError> {
+            let span = start_span("send").start();
+            assert_eq!(span.trace_id(), None);
+            self.0.send(envelope)
+        }
+    }
+    let capture = span_runtime::testing::CaptureTransport::new();
+    let options = span_runtime::Options::new().transport(Instrumented(capture.clone())).traces_sample_rate(1.0);
+    let guard = span_runtime::init(options).expect("the one test of this binary that installs a runtime");
+    start_span("work").start().end();
+    assert!(guard.flush(span_tests::SOON));
+    assert_eq!(guard.stats().started, 1);
+    assert_eq!(capture.span_count(), 1);
 }

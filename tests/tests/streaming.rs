@@ -343,8 +343,7 @@ fn losses_are_reported_with_the_next_envelope_and_again_if_that_one_is_lost() {
 fn spans_that_were_not_sampled_are_reported_at_close_and_not_when_reports_are_off() {
     for reports in [true, false] {
         let receiver = receiver();
-        let runtime =
-            with_options(&receiver, |options| options.traces_sample_rate(0.0).send_client_reports(reports));
+        let runtime = with_options(&receiver, |options| options.traces_sample_rate(0.0).send_client_reports(reports));
         {
             let _entered = runtime.enter();
             let _root = start_span("root").start();
@@ -398,4 +397,20 @@ fn a_batch_is_split_by_size_and_a_span_that_is_too_large_is_lost_alone() {
     assert_eq!(receiver.span_count(), 13);
     assert!(receiver.envelopes().iter().all(|envelope| envelope.raw.len() < (10 << 20) + 4096));
     assert_adds_up(&runtime, &receiver);
+}
+
+// behaviour 47, 49: a server that is down is not asked again and again at the end
+#[test]
+fn closing_in_front_of_a_failing_endpoint_is_quick_and_quiet() {
+    let receiver = receiver();
+    receiver.answer_with(Answer::status(503));
+    let runtime = runtime(&receiver);
+    {
+        let _entered = runtime.enter();
+        start_span("root").start().end();
+    }
+    let begin = Instant::now();
+    assert!(!runtime.close(Duration::from_secs(10)));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(receiver.request_count() <= 2, "{} requests", receiver.request_count());
 }

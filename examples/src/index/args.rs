@@ -111,7 +111,8 @@ fn default_workers() -> usize {
 /// directory has to do.
 fn repository() -> PathBuf {
     let crates = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let workspace = crates.as_deref().and_then(|folder| folder.parent()).filter(|folder| folder.join("Cargo.toml").exists());
+    let workspace =
+        crates.as_deref().and_then(|folder| folder.parent()).filter(|folder| folder.join("Cargo.toml").exists());
     workspace.map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 

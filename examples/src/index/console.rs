@@ -140,12 +140,13 @@ mod tests {
     #[test]
     fn progress_is_erased_before_a_line() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let console = Console::new(&mut out, &mut err, true);
-        console.progress("1 file");
-        console.progress("2 files");
-        console.line("done");
-        console.complain("oh");
-        drop(console);
+        {
+            let console = Console::new(&mut out, &mut err, true);
+            console.progress("1 file");
+            console.progress("2 files");
+            console.line("done");
+            console.complain("oh");
+        }
         assert_eq!(out, b"done\n");
         assert_eq!(String::from_utf8_lossy(&err), "\r1 file\x1b[K\r2 files\x1b[K\r\x1b[Koh\n");
     }

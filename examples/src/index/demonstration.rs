@@ -4,7 +4,7 @@
 //! printed is what the receiver decoded from the requests.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::SystemTime;
 
@@ -38,30 +38,31 @@ pub(super) fn run(args: &Args, console: &Console<'_>) -> u8 {
     console.line(format_args!("No DSN, so the spans go to a receiver in this program, at {}.\n", receiver.addr()));
 
     let arrivals = receiver.subscribe();
-    let root_open = AtomicBool::new(true);
+    let root_ended = OnceLock::new();
     let (index, stats, seen) = thread::scope(|scope| {
         // Nothing is sent: the channel ends with `running`, even by a panic.
         let (running, stopped) = crossbeam_channel::bounded::<()>(0);
-        let (receiver, root_open) = (&receiver, &root_open);
+        let (receiver, root_ended) = (&receiver, &root_ended);
         let shower = scope.spawn(move || {
             let mut seen = Seen::new();
             loop {
                 select! {
                     recv(arrivals) -> envelope => match envelope {
-                        Ok(envelope) => seen.take(&envelope, receiver, root_open, console),
+                        Ok(envelope) => seen.take(&envelope, receiver, root_ended, console),
                         Err(_) => break,
                     },
                     recv(stopped) -> _ => break,
                 }
             }
             // Both may have been ready.
-            arrivals.try_iter().for_each(|envelope| seen.take(&envelope, receiver, root_open, console));
+            arrivals.try_iter().for_each(|envelope| seen.take(&envelope, receiver, root_ended, console));
             seen
         });
         let totals = Totals::default();
         let index = watch(console, &totals, || {
             let index = index(args, &totals);
-            root_open.store(false, Ordering::Relaxed);
+            // A moment after the span's end, so that no envelope is called early that was not.
+            root_ended.get_or_init(SystemTime::now);
             index
         });
         // When this returns, all that was sent has been answered, and what the receiver accepts it does before it answers.
@@ -98,13 +99,19 @@ impl Seen {
     }
 
     /// Prints a line about an envelope, and makes the receiver forget it.
-    fn take(&mut self, envelope: &Envelope, receiver: &Receiver, root_open: &AtomicBool, console: &Console<'_>) {
+    fn take(
+        &mut self,
+        envelope: &Envelope,
+        receiver: &Receiver,
+        root_ended: &OnceLock<SystemTime>,
+        console: &Console<'_>,
+    ) {
         let spans = envelope.spans();
         self.envelopes += 1;
         self.spans += spans.len();
         let after = envelope.arrived.duration_since(self.since).unwrap_or_default().as_secs_f64();
         let (bytes, kinds) = (Bytes(envelope.raw.len() as u64), kinds(spans));
-        let root = if root_open.load(Ordering::Relaxed) { "open " } else { "ended" };
+        let root = if root_ended.get().is_none_or(|end| envelope.arrived < *end) { "open " } else { "ended" };
         console.line(format_args!("{after:>7.3} s  {:>5} spans  {bytes:>7}  root {root}  {kinds}", spans.len()));
 
         for span in spans {

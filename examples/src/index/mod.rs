@@ -9,7 +9,7 @@
 //!           read, tokenise, merge
 //! ```
 //!
-//! This module is the program from above; [`walk`] and [`work`] are what it does, and how it makes spans of it.
+//! This module is the program from above; `walk.rs` and `work.rs` are what it does, and how it makes spans of it.
 
 mod args;
 mod console;
@@ -55,8 +55,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, dsn: Option<OsString>,
         Ok(Request::Run(args)) => args,
         Err(error) => return fail(console, 2, error),
     };
-    if let Err(error) = fs::metadata(&args.dir) {
-        return fail(console, 2, format_args!("cannot read {}: {error}", args.dir.display()));
+    let dir = args.dir.display();
+    match fs::metadata(&args.dir) {
+        Ok(found) if found.is_dir() || found.is_file() => {}
+        Ok(_) => return fail(console, 2, format_args!("{dir} is neither a directory nor a file")),
+        Err(error) => return fail(console, 2, format_args!("cannot read {dir}: {error}")),
     }
     match &args.dsn {
         Some(dsn) => send_to(dsn, &args, console),
@@ -118,7 +121,7 @@ fn pass(number: u64, args: &Args, totals: &Totals) -> io::Result<Index> {
     let index = Mutex::default();
     thread::scope(|scope| {
         // Bounded, so that a walker that is faster than the workers waits instead of filling the memory.
-        let (jobs, queue) = crossbeam_channel::bounded(256);
+        let (jobs, queue) = crossbeam_channel::bounded(32);
         for number in 1..=args.workers {
             let (queue, index) = (queue.clone(), &index);
             thread::Builder::new()
@@ -143,8 +146,9 @@ fn print_words(console: &Console<'_>, index: &Index) {
         "\n{files} files with {} different words; {binary} binary, {skipped} skipped, {unreadable} unreadable",
         index.distinct()
     ));
+    console.line(format_args!("{:>8}  {:>8}  word", "times", "in files"));
     for (word, count) in index.most_frequent(10) {
-        console.line(format_args!("{:>9} × {word}, in {} files", count.occurrences, count.files));
+        console.line(format_args!("{:>8}  {:>8}  {word}", count.occurrences, count.files));
     }
 }
 

@@ -70,7 +70,7 @@ fn index_file(job: &Job, index: &Mutex<Index>, totals: &Totals) -> io::Result<Ou
     };
     count(&totals.bytes, bytes.len() as u64);
     current_span().set_attribute("file.size", bytes.len());
-    let Ok(text) = str::from_utf8(&bytes) else {
+    let Ok(text) = std::str::from_utf8(&bytes) else {
         current_span().set_attribute("file.binary", true);
         return Ok(Outcome::Binary);
     };

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use super::guard::{self, SpanGuard};
 use super::span::{self, Span};
-use super::{AsParent, Parent, SpanHandle};
+use super::{AsParent, Parent, ParentKind, SpanHandle};
 use crate::attributes::{AttributeValue, Key};
 use crate::client::global;
-use crate::context::{self, Begun, Entry};
+use crate::context::{self, Begun, Entry, Local};
 use crate::link::Link;
 use crate::record::{Details, Site};
 use crate::segment::SOURCES;
@@ -80,7 +80,7 @@ macro_rules! builder {
         /// Where the name comes from, should the span be a segment: `custom`, `url`, `route`, `view`, `component` or
         /// `task`. Anything else counts as `custom`.
         pub fn source(mut self, source: &str) -> Self {
-            self.details.source = SOURCES.into_iter().find(|known| *known == source);
+            self.details.rare().source = SOURCES.into_iter().find(|known| *known == source);
             self
         }
     };
@@ -124,7 +124,40 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, details: Details) -> Spa
     if !global::any() {
         return SpanGuard::new(guard::Kind::Nothing);
     }
-    let kind = context::with(|local| match local.begin(parent, site, details, false) {
+    let mut details = Some(details);
+    let kind = context::with(|local| {
+        if matches!(parent.0, ParentKind::Current) {
+            if let Some((id, index)) = local.push_child(site, || details.take().unwrap_or_default()) {
+                return guard::Kind::Recording { id, index };
+            }
+            if let Some(runtime) = local.unsampled_child() {
+                return guard::Kind::UnsampledChild { runtime };
+            }
+        }
+        begin_elsewhere(local, parent, site, details.take().unwrap_or_default())
+    });
+    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+}
+
+/// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
+#[inline(never)]
+pub(crate) fn begin_plain(site: Site) -> SpanGuard {
+    let kind = context::with(|local| {
+        if let Some((id, index)) = local.push_child(site, Details::default) {
+            guard::Kind::Recording { id, index }
+        } else if let Some(runtime) = local.unsampled_child() {
+            guard::Kind::UnsampledChild { runtime }
+        } else {
+            begin_elsewhere(local, &Parent::CURRENT, site, Details::default())
+        }
+    });
+    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+}
+
+/// Starts a span that is not simply a child of the recording span on top.
+#[inline(never)]
+fn begin_elsewhere(local: &mut Local, parent: &Parent, site: Site, details: Details) -> guard::Kind {
+    match local.begin(parent, site, details, false) {
         Begun::Recording(open) => {
             let id = open.span_id.as_u64();
             guard::Kind::Recording { id, index: local.push(Entry::Span(open)) }
@@ -134,10 +167,18 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, details: Details) -> Spa
             let index = local.push(Entry::Context(token, SpanHandle::unsampled(segment)));
             guard::Kind::UnsampledSegment { token, index }
         }
-        Begun::UnsampledChild(runtime) => guard::Kind::UnsampledChild { runtime },
+        // Below an unsampled span that is not on top, else `unsampled_child` had seen it: what starts inside of the
+        // guard belongs below that as well.
+        Begun::UnsampledChild(runtime) => match local.segment_of(parent) {
+            Some(segment) => {
+                let token = local.token();
+                let index = local.push(Entry::Context(token, SpanHandle::unsampled(segment)));
+                guard::Kind::UnsampledSegment { token, index }
+            }
+            None => guard::Kind::UnsampledChild { runtime },
+        },
         Begun::Disabled => guard::Kind::Nothing,
-    });
-    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+    }
 }
 
 /// Starts a span that is on no stack.

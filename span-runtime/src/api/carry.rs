@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::{Span, SpanHandle, span};
-use crate::context::{self, Entry};
+use crate::client::Core;
+use crate::context::{self, Entry, Taken};
 use crate::names;
 use crate::open::{Change, Status};
 use crate::segment::Trace;
@@ -20,6 +21,20 @@ pub(super) enum What {
     Inactive(Span),
     Handle(SpanHandle),
     Trace(Arc<Trace>),
+    Runtime(Arc<Core>),
+    Nothing,
+}
+
+impl What {
+    /// What is current here.
+    pub(super) fn current() -> Self {
+        match context::carried() {
+            Some(Taken::Span(handle)) => What::Handle(handle),
+            Some(Taken::Trace(trace)) => What::Trace(trace),
+            Some(Taken::Runtime(core)) => What::Runtime(core),
+            None => What::Nothing,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +71,11 @@ impl Carried {
                     let token = local.token();
                     (token, Entry::Trace(token, Arc::clone(trace)))
                 }
+                What::Runtime(core) => {
+                    let token = local.token();
+                    (token, Entry::Runtime(token, Arc::clone(core)))
+                }
+                What::Nothing => return None,
             };
             Some((id, local.attach(entry, &mut self.above)))
         });

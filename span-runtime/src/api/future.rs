@@ -9,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use super::carry::{Carried, What};
 use super::{InTrace, Span, TraceScope};
-use crate::context;
 use crate::private::Outcome;
 
 /// Lets futures carry a span, so that it is current whenever they are polled, on whatever thread.
@@ -35,9 +34,10 @@ pub trait Instrument: Future + Sized {
         instrument(span, self, |_, _| {})
     }
 
-    /// Carries what is current where this is called, without a span of its own: for `spawn` and its kin.
+    /// Carries what is current where this is called, a span or a trace or a runtime, without a span of its own: for
+    /// `spawn` and its kin.
     fn in_current_span(self) -> InContext<Self> {
-        InContext { future: Some(self), carried: Carried::new(What::Handle(context::current_handle())) }
+        InContext { future: Some(self), carried: Carried::new(What::current()) }
     }
 
     /// Carries a trace: segments that start in the future belong to it.
@@ -49,11 +49,7 @@ pub trait Instrument: Future + Sized {
 impl<F: Future> Instrument for F {}
 
 /// Carries a span, and looks at the output before the span ends.
-pub(crate) fn instrument<F: Future>(
-    span: Span,
-    future: F,
-    outcome: fn(&mut Outcome<'_>, &F::Output),
-) -> InSpan<F> {
+pub(crate) fn instrument<F: Future>(span: Span, future: F, outcome: fn(&mut Outcome<'_>, &F::Output)) -> InSpan<F> {
     InSpan { future: Some(future), carried: Carried::new(What::Span(span)), outcome }
 }
 

@@ -34,7 +34,7 @@ pub struct SpanGuard {
 pub(super) enum Kind {
     /// An entry of the thread's stack, by the span's id and by where it was pushed.
     Recording { id: u64, index: u32 },
-    /// The entry of a segment that is not sampled.
+    /// The entry of a segment that is not sampled, or of a span below one that was given as parent.
     UnsampledSegment { token: u64, index: u32 },
     /// Below one, of the runtime with this number: no entry, but to be counted.
     UnsampledChild { runtime: u32 },
@@ -46,6 +46,11 @@ impl SpanGuard {
     #[inline]
     pub(super) const fn new(kind: Kind) -> Self {
         SpanGuard { kind, not_send: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) const fn nothing() -> Self {
+        SpanGuard::new(Kind::Nothing)
     }
 
     pub(crate) fn change(&self, change: Change) {
@@ -116,11 +121,23 @@ impl SpanGuard {
     }
 }
 
+/// Ends a span of this thread's stack now: out of line, and the same for all call sites.
+#[inline(never)]
+fn end_recording(id: u64, index: u32) {
+    let end = Reading::now();
+    context::with(|local| local.end(id, index, end, None));
+}
+
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.kind, Kind::Nothing) {
-            self.finish(None);
+        match self.kind {
+            Kind::Nothing => {}
+            Kind::Recording { id, index } => end_recording(id, index),
+            Kind::UnsampledChild { runtime } => {
+                context::with(|local| local.count_unsampled_by_number(runtime));
+            }
+            Kind::UnsampledSegment { .. } => self.finish(None),
         }
     }
 }

@@ -62,6 +62,14 @@ impl SpanHandle {
         }
     }
 
+    #[inline]
+    pub(crate) fn as_unsampled(&self) -> Option<&Arc<Segment>> {
+        match &self.0 {
+            Kind::Unsampled(segment) => Some(segment),
+            _ => None,
+        }
+    }
+
     pub(crate) fn into_unsampled(self) -> Option<Arc<Segment>> {
         match self.0 {
             Kind::Unsampled(segment) => Some(segment),

@@ -12,10 +12,10 @@ mod span;
 mod stream;
 
 pub use builder::{InactiveSpanBuilder, SpanBuilder, start_span};
-pub(crate) use builder::{begin_active, begin_owned};
+pub(crate) use builder::{begin_active, begin_owned, begin_plain};
 pub use current::{CurrentSpan, current_span};
-pub(crate) use future::{instrument, instrument_inactive};
 pub use future::{InContext, InSpan, Instrument};
+pub(crate) use future::{instrument, instrument_inactive};
 pub use guard::SpanGuard;
 pub(crate) use handle::ParentKind;
 pub use handle::{AsParent, Parent, SpanHandle};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{SpanHandle, getters, setters};
-use crate::context;
 use crate::clock::Reading;
+use crate::context;
 use crate::ids::{SpanId, TraceId};
 use crate::open::{Change, OpenSpan};
 use crate::record::{Details, Site};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 
+use super::options::Resolved;
 use super::{Core, InitError, Options, Stats, global};
 use crate::context::{self, Entry};
 use crate::flusher::{Command, Flusher};
@@ -57,7 +58,7 @@ impl Runtime {
     /// When an option or a variable of the environment is invalid, when the DSN wants HTTPS and the feature `tls` is
     /// off, or when no thread can be started.
     pub fn new(options: Options) -> Result<Self, InitError> {
-        let Some((settings, transport)) = options.resolve()? else { return Ok(Runtime { running: None }) };
+        let Some(Resolved { settings, transport }) = options.resolve()? else { return Ok(Runtime { running: None }) };
         let budget = Arc::new(Budget::new(settings.max_buffer_bytes));
         let doorbell = Arc::new(Doorbell::default());
         let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
@@ -115,9 +116,14 @@ impl Drop for Runtime {
 }
 
 impl Running {
-    fn command(&self, timeout: Duration, command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command) -> bool {
+    fn command(
+        &self,
+        timeout: Duration,
+        command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command,
+    ) -> bool {
         // A timeout beyond the clock's end is as good as none that matters.
-        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        let deadline =
+            Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         let (done, answer) = bounded(1);
         if self.core.control.send(command(deadline, done)).is_err() {
             return false;

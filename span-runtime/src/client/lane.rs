@@ -105,12 +105,13 @@ impl Lane {
             self.last_segment = address;
         }
         room.write(Slot::Span(record));
-        if side_by_side {
+        if attributes == 0 {
+        } else if side_by_side {
             for attribute in details.attributes.drain(..) {
                 room.write(Slot::Attribute(attribute));
             }
         } else {
-            room.write(Slot::Attributes(Box::new(std::mem::take(&mut details.attributes))));
+            room.write(Slot::Attributes(std::mem::take(&mut details.attributes).into()));
         }
         if let Some(rare) = details.rare.take() {
             room.write(Slot::Rare(rare));

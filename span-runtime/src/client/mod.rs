@@ -21,8 +21,8 @@ pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
 pub(crate) use lane::{Lane, LaneCounters};
 pub(crate) use losses::Losses;
 pub use losses::{LossCounts, LossReason};
-pub use options::{InitError, Options};
 pub(crate) use options::Settings;
+pub use options::{InitError, Options};
 pub use stats::Stats;
 
 /// What everything that belongs to one runtime shares.
@@ -187,6 +187,9 @@ impl Thread {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("number", &self.number).field("sample_rate", &self.sample_rate).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("number", &self.number)
+            .field("sample_rate", &self.sample_rate)
+            .finish_non_exhaustive()
     }
 }

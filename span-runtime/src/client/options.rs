@@ -146,7 +146,7 @@ impl Options {
     }
 
     /// Checks everything. `None` if there is nowhere to send.
-    pub(crate) fn resolve(self) -> Result<Option<(Settings, Option<Box<dyn Transport>>)>, InitError> {
+    pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
         let environment = Environment { read: self.from_env };
         let dsn = match self.dsn {
             Some(dsn) => Some(dsn),
@@ -191,7 +191,7 @@ impl Options {
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
             send_client_reports: self.send_client_reports.unwrap_or(true),
         };
-        Ok(Some((settings, self.transport)))
+        Ok(Some(Resolved { settings, transport: self.transport }))
     }
 }
 
@@ -199,13 +199,22 @@ impl fmt::Debug for Options {
     /// Without the DSN's key, so that options can be logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("dsn", &self.dsn.as_deref().map(|dsn| Dsn::parse(dsn).map_or("malformed".into(), |dsn| dsn.redacted())))
+            .field(
+                "dsn",
+                &self.dsn.as_deref().map(|dsn| Dsn::parse(dsn).map_or("malformed".into(), |dsn| dsn.redacted())),
+            )
             .field("traces_sample_rate", &self.traces_sample_rate)
             .field("release", &self.release)
             .field("environment", &self.environment)
             .field("from_env", &self.from_env)
             .finish_non_exhaustive()
     }
+}
+
+/// Options that were checked, and the transport if the user gave one.
+pub(crate) struct Resolved {
+    pub(crate) settings: Settings,
+    pub(crate) transport: Option<Box<dyn Transport>>,
 }
 
 /// Options that were checked.

@@ -132,6 +132,7 @@ impl Flusher {
 
     /// Runs until it is told to close.
     pub(crate) fn run(mut self) {
+        crate::context::silence();
         let closing = loop {
             let now = Instant::now();
             self.clock.refresh(now);
@@ -313,12 +314,15 @@ impl Flusher {
             failed_before: self.transport.failed(),
             lost_before: self.core.losses.snapshot().get(LossReason::BufferOverflow),
         };
+        // Once: where reports do not arrive, this one does not either.
+        let mut report_sent = false;
         loop {
             let now = Instant::now();
             self.drain(now);
             self.batches.make_all_due();
             self.send_due();
-            if self.batches.first_due().is_none() {
+            if !report_sent && self.is_through(self.batches.last_number()) {
+                report_sent = true;
                 self.send_report();
             }
             arrived.upto = self.batches.last_number();
@@ -404,7 +408,8 @@ impl FinishedSpan {
             record: &self.record,
             attributes: &self.attributes,
             rare,
-            start: given(rare.and_then(|rare| rare.start)).unwrap_or_else(|| clock.time(self.record.start, wall_origin)),
+            start: given(rare.and_then(|rare| rare.start))
+                .unwrap_or_else(|| clock.time(self.record.start, wall_origin)),
             end: given(rare.and_then(|rare| rare.end)).unwrap_or_else(|| clock.time(self.record.end, wall_origin)),
         }
     }
@@ -427,14 +432,16 @@ impl SpanReader {
                 Slot::Segment(segment) => self.segment = Some(segment),
                 Slot::Span(record) => break record,
                 // Only behind a span. (record, invariant)
-                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => debug_assert!(false, "a slot without a span"),
+                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
+                    debug_assert!(false, "a slot without a span");
+                }
             }
         };
         let mut span = FinishedSpan { record, attributes: Vec::new(), rare: None };
         while let Some(slot) = self.slots.next_if(|slot| !matches!(slot, Slot::Span(_) | Slot::Segment(_))) {
             match slot {
                 Slot::Attribute(attribute) => span.attributes.push(attribute),
-                Slot::Attributes(all) => span.attributes = *all,
+                Slot::Attributes(all) => span.attributes = all.into_vec(),
                 Slot::Rare(rare) => span.rare = Some(rare),
                 Slot::Span(_) | Slot::Segment(_) => {}
             }
@@ -473,7 +480,11 @@ fn memory(slot: &Slot) -> usize {
             Slot::Rare(rare) => {
                 size_of::<Rare>()
                     + rare.name.as_ref().map_or(0, |name| name.len())
-                    + rare.links.iter().map(|link| size_of_val(link) + link.attributes.iter().map(attribute).sum::<usize>()).sum::<usize>()
+                    + rare
+                        .links
+                        .iter()
+                        .map(|link| size_of_val(link) + link.attributes.iter().map(attribute).sum::<usize>())
+                        .sum::<usize>()
             }
         }
 }

@@ -1,5 +1,8 @@
 //! A block of slots that one thread fills while another empties it. The only unsafe code of the crate.
-#![allow(unsafe_code, reason = "the hand-over's room: slots are written by one thread and read by another without a lock")]
+#![allow(
+    unsafe_code,
+    reason = "the hand-over's room: slots are written by one thread and read by another without a lock"
+)]
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -36,7 +39,7 @@ impl<T> Chunk<T> {
     }
 
     /// Writes an unpublished slot. Producer only.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, index: usize, item: T) {
         // SAFETY: the caller is the chunk's one producer and `index` is not published, as `Reservation` counts from
         // `Producer::written` upwards: nobody else reads or writes this slot. The index is checked by the slice.

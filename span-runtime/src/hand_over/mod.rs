@@ -37,8 +37,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 pub(crate) use budget::Budget;
-use chunk::Chunk;
 pub(crate) use chunk::CAPACITY;
+use chunk::Chunk;
 pub(crate) use doorbell::Doorbell;
 
 /// How many empty chunks the pool keeps; what is beyond goes back to the allocator, and to the budget.
@@ -196,7 +196,7 @@ pub(crate) struct Reservation<'a, T> {
 
 impl<T> Reservation<'_, T> {
     /// Writes the next item of the group. Items beyond what was reserved are dropped; callers count first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&mut self, item: T) {
         if self.next < CAPACITY {
             self.chunk.write(self.next, item);

@@ -110,8 +110,11 @@ impl Dsn {
             return Err(ParseDsnError::NoProject);
         }
         let digits = project.bytes().all(|b| b.is_ascii_digit());
-        let project =
-            project.parse().ok().filter(|_| digits).ok_or_else(|| ParseDsnError::Project { given: shortened(project) })?;
+        let project = project
+            .parse()
+            .ok()
+            .filter(|_| digits)
+            .ok_or_else(|| ParseDsnError::Project { given: shortened(project) })?;
         if !path.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(ParseDsnError::Path);
         }
@@ -146,7 +149,8 @@ impl Dsn {
     /// The organisation, where the host begins with one: `o123.ingest.example`.
     pub(crate) fn org_id(&self) -> Option<&str> {
         let label = self.authority.split('.').next()?.strip_prefix('o')?;
-        (!label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()) && self.authority.contains('.')).then_some(label)
+        (!label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()) && self.authority.contains('.'))
+            .then_some(label)
     }
 }
 
@@ -163,7 +167,8 @@ fn check_authority(authority: &str) -> Result<(), ParseDsnError> {
     if host.is_empty() {
         return Err(ParseDsnError::NoHost);
     }
-    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') || bracketed.is_some() && b == b':';
+    let valid =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') || bracketed.is_some() && b == b':';
     if !host.bytes().all(valid) {
         return Err(ParseDsnError::Host { given: shortened(host) });
     }

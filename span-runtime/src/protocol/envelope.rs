@@ -3,8 +3,8 @@
 //! An item's header states the length of its payload, so the payload is written first, into a buffer that is
 //! kept, and the envelope is put together around it.
 
-use crate::clock::UnixNanos;
 use crate::client::Settings;
+use crate::clock::UnixNanos;
 use crate::protocol::{MOST_BYTES, json};
 use crate::segment::Segment;
 

@@ -60,8 +60,10 @@ pub(crate) fn constant_attributes(settings: &Settings) -> (Common, Common) {
     if !version.is_empty() {
         every.push((names::RUNTIME_VERSION, Value::from_static(version)));
     }
-    let mut segments =
-        vec![(names::PLATFORM, Value::from_static("native")), (names::OS_NAME, Value::from_static(std::env::consts::OS))];
+    let mut segments = vec![
+        (names::PLATFORM, Value::from_static("native")),
+        (names::OS_NAME, Value::from_static(std::env::consts::OS)),
+    ];
     segments.extend(settings.dist.as_deref().map(|dist| (names::DIST, text(dist))));
     (Common::new(every), Common::new(segments))
 }

@@ -43,7 +43,7 @@ impl Transport for Http {
             answer.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
         };
         Ok(Response {
-            status: u16::try_from(answer.status_code).unwrap_or_default(),
+            status: answer.status_code,
             rate_limits: header("x-sentry-rate-limits"),
             retry_after: header("retry-after"),
         })

@@ -17,6 +17,7 @@ use std::{io, thread};
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::client::{Core, LossCounts, LossReason};
+use crate::context;
 
 pub(crate) use http::http;
 
@@ -141,7 +142,8 @@ impl Sender {
         // Unbounded in number; `bytes` bounds it in size, which is what matters.
         let (queue, outgoing) = unbounded();
         let shared = Arc::new(Shared::default());
-        let worker = Worker { transport, outgoing: outgoing.clone(), shared: Arc::clone(&shared), core: Arc::clone(&core) };
+        let worker =
+            Worker { transport, outgoing: outgoing.clone(), shared: Arc::clone(&shared), core: Arc::clone(&core) };
         let thread = thread::Builder::new().name("span-transport".into()).spawn(move || worker.run())?;
         Ok(Sender { queue: Some(queue), leftover: outgoing, shared, core, thread: Some(thread) })
     }
@@ -229,6 +231,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        // A transport of the user's may be instrumented; its spans would make envelopes for it to send.
+        context::silence();
         while let Ok(envelope) = self.outgoing.recv() {
             *lock(&self.shared.in_flight) =
                 Some(InFlight { spans: envelope.spans, report: envelope.report, bytes: envelope.bytes.len() });
