@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(debug_of(Some(3)), "3");
         assert_eq!(debug_of(None::<i32>), "left out");
         assert_eq!(debug_of('ß'), "\"ß\"");
-        assert_eq!(debug_of(&&String::from("x")), "\"x\"");
+        assert_eq!(debug_of(AttributeValue::to_value(&&String::from("x"))), "\"x\"");
         assert_eq!(debug_of(Cow::Borrowed("x")), "\"x\"");
     }
 

@@ -54,6 +54,9 @@ impl TraceId {
 }
 
 impl SpanId {
+    /// In place of an id where there is none yet.
+    pub(crate) const MAX: SpanId = SpanId(NonZeroU64::MAX);
+
     #[inline]
     pub(crate) fn as_u64(self) -> u64 {
         self.0.get()

@@ -78,13 +78,51 @@ impl OpenSpan {
         }
     }
 
-    /// Whether dropping this would do nothing.
-    #[inline]
-    pub(crate) fn owns_nothing(&self) -> bool {
+    /// A span that is none: what a frame of the stack holds when it is not in use.
+    pub(crate) fn blank() -> Self {
+        OpenSpan {
+            site: Site::Name(""),
+            span_id: SpanId::MAX,
+            parent_id: None,
+            start: Reading::ZERO,
+            thread: 0,
+            base: 0,
+            segment: None,
+            in_unwinding: false,
+            details: Details::default(),
+            shared: OnceLock::new(),
+        }
+    }
+
+    /// Whether nothing of an earlier span is left in here, but for the memory of its attributes.
+    pub(crate) fn is_blank(&self) -> bool {
         self.segment.is_none()
-            && self.details.attributes.capacity() == 0
+            && self.details.attributes.is_empty()
             && self.details.rare.is_none()
             && self.shared.get().is_none()
+    }
+
+    /// Makes a blank span the child of another one, now. Each field is assigned by itself: nothing is moved.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, site: Site, (span_id, parent_id): (SpanId, SpanId), thread: u32, base: u32) {
+        debug_assert!(self.is_blank(), "{self:?}");
+        self.site = site;
+        self.span_id = span_id;
+        self.parent_id = Some(parent_id);
+        self.thread = thread;
+        self.base = base;
+        self.in_unwinding = thread::panicking();
+        self.details.error = false;
+        self.start = Reading::now();
+    }
+
+    /// Gives a span that has just begun the details that were made for it.
+    pub(crate) fn set_details(&mut self, details: Details) {
+        // The list that is here has memory, perhaps; one that brings none leaves it alone.
+        if details.attributes.capacity() > 0 {
+            self.details.attributes = details.attributes;
+        }
+        self.details.rare = details.rare;
     }
 
     /// Runs `f` on the details, wherever they are.
@@ -116,27 +154,34 @@ impl OpenSpan {
         }))
     }
 
-    /// Ends the span: what travels. The details to travel with it are then in [`details`](Self::details).
-    #[inline]
-    pub(crate) fn close(&mut self, segment: &Segment, end: Reading, at: Option<SystemTime>) -> SpanRecord {
-        if let Some(shared) = self.shared.get() {
+    /// Whether nothing has to travel behind the span's own slot.
+    #[inline(always)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.details.attributes.is_empty() && self.details.rare.is_none() && self.shared.get().is_none()
+    }
+
+    /// Takes the details back from handles, and puts an end that the caller gave among them.
+    pub(crate) fn settle(&mut self, at: Option<SystemTime>) {
+        if let Some(shared) = self.shared.take() {
             self.details = shared.close();
-        }
-        if thread::panicking() && !self.in_unwinding {
-            self.details.error = true;
         }
         if let Some(at) = at {
             self.details.rare().end = Some(at);
         }
+    }
+
+    /// What travels of the span, with its site. Details that are shared are [settled](Self::settle) before.
+    #[inline(always)]
+    pub(crate) fn record(&self, site: Site, segment: &Segment, end: Reading) -> SpanRecord {
         SpanRecord {
-            site: self.site,
+            site,
             span_id: self.span_id,
             parent_id: self.parent_id,
             start: self.start,
             end,
             thread: self.thread,
             is_segment: self.span_id == segment.span_id,
-            error: self.details.error,
+            error: self.details.error | (thread::panicking() & !self.in_unwinding),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Start<'_> {
 /// A span with neither options nor attributes.
 #[inline]
 pub fn enter(site: &'static Callsite) -> SpanGuard {
-    if global::any() { begin_plain(Site::Call(site)) } else { SpanGuard::nothing() }
+    if global::any() { begin_plain(site) } else { SpanGuard::nothing() }
 }
 
 /// A span that is current on this thread while the guard lives.

@@ -213,23 +213,19 @@ fn a_spawned_task_can_carry_the_current_span() {
 fn a_spawned_task_can_carry_a_trace_or_a_runtime_as_well() {
     let harness = Harness::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
-    // The harness's runtime is what is current here: the task's segment belongs to it.
-    runtime
-        .block_on(tokio::spawn(async { start_span("of the runtime").start().end() }.in_current_span()))
-        .expect("works");
+    // The harness's runtime is what is current on this thread, and no worker knows of it.
+    let task = runtime.spawn(async { start_span("of the runtime").start().end() }.in_current_span());
+    runtime.block_on(task).expect("the task works");
     let trace = new_trace();
-    let entered = trace.enter();
-    runtime.block_on(
-        async {
-            let task = async { start_span("of the trace").start().end() }.in_current_span();
-            tokio::spawn(task).await.expect("works");
-        }
-        .in_current_span(),
-    );
-    drop(entered);
-    let stats = harness.runtime().stats();
+    let task = {
+        let _entered = trace.enter();
+        runtime.spawn(async { start_span("of the trace").start().end() }.in_current_span())
+    };
+    runtime.block_on(task).expect("the task works");
     let spans = harness.finish();
-    assert_eq!(spans[0].name, "of the runtime", "{stats}");
+    assert_eq!(spans.len(), 2, "{}", tree(&spans));
+    let of_trace = spans.iter().find(|span| span.name == "of the trace").expect("it is here");
+    assert_eq!(of_trace.trace_id, trace.trace_id().to_string());
 }
 
 // behaviour 13: concurrent changes to one span, by handles of it on several threads

@@ -1,6 +1,7 @@
 //! Starting a span by hand.
 
 use std::borrow::Cow;
+use std::mem;
 use std::time::SystemTime;
 
 use super::guard::{self, SpanGuard};
@@ -10,7 +11,7 @@ use crate::attributes::{AttributeValue, Key};
 use crate::client::global;
 use crate::context::{self, Begun, Entry, Local};
 use crate::link::Link;
-use crate::record::{Details, Site};
+use crate::record::{Callsite, Details, Site};
 use crate::segment::SOURCES;
 
 /// Begins a span with this name; nothing has started until `start` is called on what is returned.
@@ -119,39 +120,38 @@ impl InactiveSpanBuilder {
 }
 
 /// Starts a span on top of this thread's stack.
-#[inline]
-pub(crate) fn begin_active(parent: &Parent, site: Site, details: Details) -> SpanGuard {
+pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) -> SpanGuard {
     if !global::any() {
-        return SpanGuard::new(guard::Kind::Nothing);
+        return SpanGuard::nothing();
     }
-    let mut details = Some(details);
     let kind = context::with(|local| {
         if matches!(parent.0, ParentKind::Current) {
-            if let Some((id, index)) = local.push_child(site, || details.take().unwrap_or_default()) {
+            if let Some((id, index)) = local.push_child_with(site, &mut details) {
                 return guard::Kind::Recording { id, index };
             }
             if let Some(runtime) = local.unsampled_child() {
                 return guard::Kind::UnsampledChild { runtime };
             }
         }
-        begin_elsewhere(local, parent, site, details.take().unwrap_or_default())
+        begin_elsewhere(local, parent, site, mem::take(&mut details))
     });
     SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
 }
 
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
 #[inline(never)]
-pub(crate) fn begin_plain(site: Site) -> SpanGuard {
-    let kind = context::with(|local| {
-        if let Some((id, index)) = local.push_child(site, Details::default) {
-            guard::Kind::Recording { id, index }
+pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
+    let mut guard = SpanGuard::nothing();
+    context::with(|local| {
+        guard = if let Some((id, index)) = local.push_child(Site::Call(site)) {
+            SpanGuard::new(guard::Kind::Recording { id, index })
         } else if let Some(runtime) = local.unsampled_child() {
-            guard::Kind::UnsampledChild { runtime }
+            SpanGuard::new(guard::Kind::UnsampledChild { runtime })
         } else {
-            begin_elsewhere(local, &Parent::CURRENT, site, Details::default())
-        }
+            SpanGuard::new(begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default()))
+        };
     });
-    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+    guard
 }
 
 /// Starts a span that is not simply a child of the recording span on top.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Span, SpanHandle, span};
 use crate::client::Core;
-use crate::context::{self, Entry, Taken};
+use crate::context::{self, Current, Entry};
 use crate::names;
 use crate::open::{Change, Status};
 use crate::segment::Trace;
@@ -20,7 +20,7 @@ pub(super) enum What {
     /// A span that is not made current.
     Inactive(Span),
     Handle(SpanHandle),
-    Trace(Arc<Trace>),
+    Trace(Arc<Trace>, Option<Arc<Core>>),
     Runtime(Arc<Core>),
     Nothing,
 }
@@ -28,11 +28,12 @@ pub(super) enum What {
 impl What {
     /// What is current here.
     pub(super) fn current() -> Self {
-        match context::carried() {
-            Some(Taken::Span(handle)) => What::Handle(handle),
-            Some(Taken::Trace(trace)) => What::Trace(trace),
-            Some(Taken::Runtime(core)) => What::Runtime(core),
-            None => What::Nothing,
+        match context::current() {
+            Current::Span { id, index } => What::Handle(context::handle(id, index)),
+            Current::Elsewhere(handle) => What::Handle(handle),
+            Current::Trace(trace, core) => What::Trace(trace, core),
+            Current::Runtime(core) => What::Runtime(core),
+            Current::Nothing => What::Nothing,
         }
     }
 }
@@ -67,9 +68,9 @@ impl Carried {
                     (token, Entry::Context(token, std::mem::replace(handle, SpanHandle::nothing())))
                 }
                 What::Inactive(_) => return None,
-                What::Trace(trace) => {
+                What::Trace(trace, core) => {
                     let token = local.token();
-                    (token, Entry::Trace(token, Arc::clone(trace)))
+                    (token, Entry::Trace(token, Arc::clone(trace), core.clone()))
                 }
                 What::Runtime(core) => {
                     let token = local.token();

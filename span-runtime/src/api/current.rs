@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::{SpanHandle, getters, setters};
-use crate::context::{self, Entry};
+use crate::context::{self, Current};
 use crate::ids::{SpanId, TraceId};
 use crate::open::Change;
 use crate::record::{Details, Site};
@@ -22,12 +22,12 @@ use crate::record::{Details, Site};
 ///
 /// If there is none, what is returned records nothing.
 pub fn current_span() -> CurrentSpan {
-    let which = context::with(|local| match local.current() {
-        Some((index, Entry::Span(open))) => Which::Here { id: open.span_id.as_u64(), index },
-        Some((_, Entry::Context(_, handle))) => Which::Handle(handle.clone()),
-        _ => Which::Handle(SpanHandle::nothing()),
-    });
-    CurrentSpan { which: which.unwrap_or(Which::Handle(SpanHandle::nothing())), not_send: PhantomData }
+    let which = match context::current() {
+        Current::Span { id, index } => Which::Here { id, index },
+        Current::Elsewhere(handle) => Which::Handle(handle),
+        Current::Trace(..) | Current::Runtime(_) | Current::Nothing => Which::Handle(SpanHandle::nothing()),
+    };
+    CurrentSpan { which, not_send: PhantomData }
 }
 
 /// The current span, as [`current_span`] found it. It stays on its thread; to take the span elsewhere, get a

@@ -26,26 +26,51 @@ use crate::record::{Details, Site};
 /// ```
 #[must_use = "the span ends when the guard is dropped; bind it to a variable"]
 pub struct SpanGuard {
-    pub(super) kind: Kind,
-    pub(super) not_send: PhantomData<*const ()>,
+    // Two words, so that a guard travels in registers; `kind` puts them together.
+    id: u64,
+    at: u64,
+    not_send: PhantomData<*const ()>,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
+    /// Nothing: there is no runtime, tracing is off, or it has ended.
+    Nothing,
     /// An entry of the thread's stack, by the span's id and by where it was pushed.
     Recording { id: u64, index: u32 },
     /// The entry of a segment that is not sampled, or of a span below one that was given as parent.
     UnsampledSegment { token: u64, index: u32 },
     /// Below one, of the runtime with this number: no entry, but to be counted.
     UnsampledChild { runtime: u32 },
-    /// Nothing: there is no runtime, tracing is off, or it has ended.
-    Nothing,
 }
 
+/// What the lower half of `at` says; the upper half is an index or a runtime's number.
+const NOTHING: u64 = 0;
+const RECORDING: u64 = 1;
+const UNSAMPLED_SEGMENT: u64 = 2;
+const UNSAMPLED_CHILD: u64 = 3;
+
 impl SpanGuard {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new(kind: Kind) -> Self {
-        SpanGuard { kind, not_send: PhantomData }
+        let (id, tag, number) = match kind {
+            Kind::Nothing => (0, NOTHING, 0),
+            Kind::Recording { id, index } => (id, RECORDING, index),
+            Kind::UnsampledSegment { token, index } => (token, UNSAMPLED_SEGMENT, index),
+            Kind::UnsampledChild { runtime } => (0, UNSAMPLED_CHILD, runtime),
+        };
+        SpanGuard { id, at: (number as u64) << 32 | tag, not_send: PhantomData }
+    }
+
+    #[inline(always)]
+    fn kind(&self) -> Kind {
+        let number = (self.at >> 32) as u32;
+        match self.at & 0xffff_ffff {
+            RECORDING => Kind::Recording { id: self.id, index: number },
+            UNSAMPLED_SEGMENT => Kind::UnsampledSegment { token: self.id, index: number },
+            UNSAMPLED_CHILD => Kind::UnsampledChild { runtime: number },
+            _ => Kind::Nothing,
+        }
     }
 
     #[inline]
@@ -54,13 +79,13 @@ impl SpanGuard {
     }
 
     pub(crate) fn change(&self, change: Change) {
-        if let Kind::Recording { id, index } = self.kind {
+        if let Kind::Recording { id, index } = self.kind() {
             context::change(id, index, change);
         }
     }
 
     fn read<R>(&self, f: impl FnOnce(Site, &Details) -> R) -> Option<R> {
-        match self.kind {
+        match self.kind() {
             Kind::Recording { id, index } => context::read(id, index, f),
             _ => None,
         }
@@ -71,7 +96,7 @@ impl SpanGuard {
 
     /// A handle that others can use.
     pub fn handle(&self) -> SpanHandle {
-        match self.kind {
+        match self.kind() {
             Kind::Recording { id, index } => context::handle(id, index),
             Kind::UnsampledSegment { token, index } => context::context_at(token, index),
             Kind::UnsampledChild { .. } => context::current_handle(),
@@ -91,7 +116,7 @@ impl SpanGuard {
 
     /// Whether the span's segment was sampled.
     pub fn is_sampled(&self) -> bool {
-        matches!(self.kind, Kind::Recording { .. })
+        matches!(self.kind(), Kind::Recording { .. })
     }
 
     /// Ends the span now.
@@ -107,10 +132,12 @@ impl SpanGuard {
 
     #[inline]
     fn finish(&mut self, at: Option<SystemTime>) {
-        match std::mem::replace(&mut self.kind, Kind::Nothing) {
+        let kind = self.kind();
+        self.at = NOTHING;
+        match kind {
             Kind::Recording { id, index } => {
                 let end = Reading::now();
-                context::with(|local| local.end(id, index, end, at));
+                context::with(|local| local.end_at(id, index, end, at));
             }
             Kind::UnsampledChild { runtime } => {
                 context::with(|local| local.count_unsampled_by_number(runtime));
@@ -125,13 +152,13 @@ impl SpanGuard {
 #[inline(never)]
 fn end_recording(id: u64, index: u32) {
     let end = Reading::now();
-    context::with(|local| local.end(id, index, end, None));
+    context::with(|local| local.end(id, index, end));
 }
 
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
-        match self.kind {
+        match self.kind() {
             Kind::Nothing => {}
             Kind::Recording { id, index } => end_recording(id, index),
             Kind::UnsampledChild { runtime } => {
@@ -144,7 +171,7 @@ impl Drop for SpanGuard {
 
 impl fmt::Debug for SpanGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match self.kind() {
             Kind::Recording { .. } => "SpanGuard(recording)",
             Kind::UnsampledSegment { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sampled)",
             Kind::Nothing => "SpanGuard(records nothing)",

@@ -44,7 +44,8 @@ impl TraceScope {
     pub fn enter(&self) -> TraceGuard {
         let entered = context::with(|local| {
             let token = local.token();
-            (token, local.push(Entry::Trace(token, Arc::clone(&self.trace))))
+            let core = local.nearest_runtime();
+            (token, local.push(Entry::Trace(token, Arc::clone(&self.trace), core)))
         });
         TraceGuard { entered, not_send: PhantomData }
     }
@@ -70,5 +71,6 @@ impl Drop for TraceGuard {
 pub type InTrace<F> = InContext<F>;
 
 pub(super) fn in_trace<F>(future: F, scope: TraceScope) -> InTrace<F> {
-    InContext::carrying(future, What::Trace(scope.trace))
+    let core = context::with(|local| local.nearest_runtime()).flatten();
+    InContext::carrying(future, What::Trace(scope.trace, core))
 }

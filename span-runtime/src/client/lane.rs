@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::{Core, LossReason};
+use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
-use crate::record::{Details, MOST_SIDE_BY_SIDE, Slot, SpanRecord};
+use crate::open::OpenSpan;
+use crate::record::{Details, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
@@ -81,23 +84,54 @@ impl Lane {
         bump(&self.counters.unsampled);
     }
 
-    /// Hands a finished span over, or counts it lost.
-    #[inline]
-    pub(crate) fn hand_over(&mut self, segment: &Arc<Segment>, record: SpanRecord, details: &mut Details) {
-        match self.write(segment, record, details) {
-            Ok(()) => {}
-            Err(NoRoom::Full) => self.core.losses.add(LossReason::QueueOverflow, 1),
-            Err(NoRoom::Closed) => self.core.losses.add(LossReason::InternalSdkError, 1),
+    /// Hands over a finished span of a macro that has nothing but its own slot, if that can stand right behind others of
+    /// its segment: the common case, written in place.
+    #[inline(always)]
+    pub(crate) fn hand_over_bare(&mut self, segment: &Arc<Segment>, open: &OpenSpan, end: Reading) -> bool {
+        // Taken apart and put together again, so that it is copied by words. (`SpanRecord` says why)
+        let Site::Call(site) = open.site else { return false };
+        let in_place = self.last_segment == Arc::as_ptr(segment).addr() && self.producer.fits(1);
+        if in_place {
+            self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end)));
+            bump(&self.counters.ended);
+        }
+        in_place
+    }
+
+    /// Hands a finished span over with all that belongs to it, or counts it lost.
+    #[inline(never)]
+    pub(crate) fn hand_over(
+        &mut self,
+        segment: &Arc<Segment>,
+        open: &mut OpenSpan,
+        end: Reading,
+        at: Option<SystemTime>,
+    ) {
+        open.settle(at);
+        let record = open.record(open.site, segment, end);
+        if let Err(no_room) = self.write_group(segment, record, &mut open.details) {
+            self.lose(no_room, &mut open.details);
         }
         bump(&self.counters.ended);
     }
 
-    #[inline]
-    fn write(&mut self, segment: &Arc<Segment>, record: SpanRecord, details: &mut Details) -> Result<(), NoRoom> {
+    #[cold]
+    fn lose(&self, no_room: NoRoom, details: &mut Details) {
+        let reason = match no_room {
+            NoRoom::Full => LossReason::QueueOverflow,
+            NoRoom::Closed => LossReason::InternalSdkError,
+        };
+        self.core.losses.add(reason, 1);
+        details.attributes.clear();
+        details.rare = None;
+    }
+
+    /// A span with what belongs to it, and its segment ahead where that is not the last one's.
+    fn write_group(&mut self, segment: &Arc<Segment>, record: SpanRecord, details: &mut Details) -> Result<(), NoRoom> {
+        let address = Arc::as_ptr(segment).addr();
         let side_by_side = details.attributes.len() <= MOST_SIDE_BY_SIDE;
         let attributes = if side_by_side { details.attributes.len() } else { 1 };
         let count = 1 + attributes + usize::from(details.rare.is_some());
-        let address = Arc::as_ptr(segment).addr();
         let same = self.last_segment == address && self.producer.fits(count);
         let mut room = self.producer.reserve(count + usize::from(!same))?;
         if !same {
@@ -105,8 +139,7 @@ impl Lane {
             self.last_segment = address;
         }
         room.write(Slot::Span(record));
-        if attributes == 0 {
-        } else if side_by_side {
+        if side_by_side {
             for attribute in details.attributes.drain(..) {
                 room.write(Slot::Attribute(attribute));
             }

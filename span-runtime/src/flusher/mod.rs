@@ -13,6 +13,7 @@
 mod batches;
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,8 +24,8 @@ use crate::client::{Core, LossCounts, LossReason, Settings};
 use crate::clock::{Clock, UnixNanos};
 use crate::hand_over::{Consumer, Sink};
 use crate::protocol::{
-    Added, Common, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes, trace_header,
-    write_report,
+    Added, Common, Envelope, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes,
+    trace_header, write_report,
 };
 use crate::record::{Attribute, Rare, Slot, SpanRecord};
 use crate::segment::Segment;
@@ -75,7 +76,7 @@ struct Waiter {
 }
 
 /// What is known of a thread, as text.
-type Threads = HashMap<u32, Option<Common>>;
+type Threads = HashMap<u32, Option<Arc<Common>>>;
 
 pub(crate) struct Flusher {
     core: Arc<Core>,
@@ -86,7 +87,6 @@ pub(crate) struct Flusher {
     batches: Batches,
     most_queued: usize,
     clock: Clock,
-    writer: EnvelopeWriter,
     every: Common,
     segments: Common,
     threads: Threads,
@@ -118,7 +118,6 @@ impl Flusher {
             batches,
             most_queued,
             clock: Clock::new(),
-            writer: EnvelopeWriter::default(),
             every,
             segments,
             threads: Threads::new(),
@@ -223,40 +222,74 @@ impl Flusher {
         let number = batch.number();
         let first = Arc::clone(batch.segment());
         let header = first.trace().header.get_or_init(|| trace_header(&self.settings, &first));
-        let mut spans = SpanReader::new(batch.into_slots());
-        let mut text: Option<(Arc<Segment>, SegmentText)> = None;
-        while let Some((segment, span)) = spans.next_span() {
-            let current = match &mut text {
-                Some((of, text)) if Arc::ptr_eq(of, segment) => text,
-                _ => &text.insert((Arc::clone(segment), SegmentText::new(segment))).1,
+        let slots = batch.into_slots();
+        let mut writer = EnvelopeWriter::new(self.transport.spare_buffer());
+        let mut segment = (&first, SegmentText::new(&first));
+        let mut thread = (u32::MAX, None);
+        let mut rest = slots.as_slice();
+        while let Some((slot, behind)) = rest.split_first() {
+            rest = behind;
+            let record = match slot {
+                Slot::Span(record) => record,
+                Slot::Segment(next) => {
+                    if !Arc::ptr_eq(segment.0, next) {
+                        segment = (next, SegmentText::new(next));
+                    }
+                    continue;
+                }
+                // Only behind a span. (record, invariant)
+                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
+                    debug_assert!(false, "a slot without a span");
+                    continue;
+                }
             };
-            let thread = thread_text(&mut self.threads, &self.core, span.record.thread);
-            let written = span.text(&self.clock, segment.wall_origin.get().copied().unwrap_or_default());
-            let added = self.writer.add(|buffer| written.write(buffer, current, (&self.every, &self.segments), thread));
-            match added {
+            let is_next = |slot: &Slot| matches!(slot, Slot::Span(_) | Slot::Segment(_));
+            let (own, behind) = rest.split_at(rest.iter().position(is_next).unwrap_or(rest.len()));
+            rest = behind;
+            if thread.0 != record.thread {
+                thread = (record.thread, thread_text(&mut self.threads, &self.core, record.thread));
+            }
+            let span = self.text(segment.0, record, own);
+            let common = (&self.every, &self.segments);
+            match writer.add(|buffer| span.write(buffer, &segment.1, common, thread.1.as_deref())) {
                 Added::Yes => {}
                 Added::TooLarge => self.core.losses.add(LossReason::BufferOverflow, 1),
                 // The estimate was far off, which takes texts of control characters.
-                Added::Full(span) => {
-                    self.submit(header, number);
-                    self.writer.add(|buffer| buffer.extend_from_slice(&span));
+                Added::Full(text) => {
+                    let full = mem::replace(&mut writer, EnvelopeWriter::new(Vec::new()));
+                    writer.add(|buffer| buffer.extend_from_slice(&text));
+                    self.submit(full, header, number);
                 }
             }
         }
-        self.submit(header, number);
+        self.submit(writer, header, number);
     }
 
-    /// Hands the envelope in the making to the transport.
-    fn submit(&mut self, header: &str, number: u64) {
-        let spans = self.writer.spans() as u64;
+    fn text<'a>(&self, segment: &Segment, record: &'a SpanRecord, behind: &'a [Slot]) -> SpanText<'a> {
+        let wall_origin = segment.wall_origin.get().copied().unwrap_or_default();
+        let (mut start, mut end) = (None, None);
+        if let Some(Slot::Rare(rare)) = behind.last() {
+            (start, end) = (rare.start.map(UnixNanos::of), rare.end.map(UnixNanos::of));
+        }
+        SpanText {
+            record,
+            behind,
+            start: start.unwrap_or_else(|| self.clock.time(record.start, wall_origin)),
+            end: end.unwrap_or_else(|| self.clock.time(record.end, wall_origin)),
+        }
+    }
+
+    /// Hands an envelope to the transport.
+    fn submit(&mut self, writer: EnvelopeWriter, header: &str, number: u64) {
+        let spans = writer.spans() as u64;
         if spans == 0 {
             return;
         }
         let now = UnixNanos::of(SystemTime::now());
         let report = self.take_report(REPORT_WITH);
         let item = report.as_ref().map(|report| write_report(report, now));
-        let bytes = self.writer.finish(header, now, item.as_deref());
-        self.transport.submit(Outgoing { bytes, spans, report, number });
+        let envelope = writer.finish(header, now, item.as_deref());
+        self.transport.submit(Outgoing { envelope, spans, report, number });
     }
 
     /// Losses that were not reported yet, if it is time to look.
@@ -289,7 +322,8 @@ impl Flusher {
             let mut bytes = b"{}\n".to_vec();
             bytes.extend_from_slice(&write_report(&report, UnixNanos::of(SystemTime::now())));
             let number = self.batches.last_number();
-            self.transport.submit(Outgoing { bytes, spans: 0, report: Some(report), number });
+            let envelope = Envelope::new(bytes);
+            self.transport.submit(Outgoing { envelope, spans: 0, report: Some(report), number });
         }
     }
 
@@ -300,6 +334,7 @@ impl Flusher {
             self.core.doorbell.nap(NAP);
             return;
         }
+        self.consumer.trim();
         let next = self.batches.next_deadline().map(|at| at.saturating_duration_since(now)).unwrap_or(REPORT_EVERY);
         let (consumer, commands) = (&self.consumer, &self.commands);
         self.core.doorbell.deep_sleep(next, || consumer.has_any() || !commands.is_empty());
@@ -381,73 +416,14 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
 }
 
 /// The text for a thread's attributes, made when its first span is written.
-fn thread_text<'a>(threads: &'a mut Threads, core: &Core, number: u32) -> Option<&'a Common> {
+fn thread_text(threads: &mut Threads, core: &Core, number: u32) -> Option<Arc<Common>> {
     /// Threads that ended are forgotten here by starting over, which costs a look-up each.
     const MOST: usize = 4096;
     if threads.len() >= MOST && !threads.contains_key(&number) {
         threads.clear();
     }
-    threads
-        .entry(number)
-        .or_insert_with(|| core.thread(number).map(|thread| thread_attributes(&thread.id, thread.name.as_deref())))
-        .as_ref()
-}
-
-/// A finished span, put together from its slots.
-struct FinishedSpan {
-    record: SpanRecord,
-    attributes: Vec<Attribute>,
-    rare: Option<Box<Rare>>,
-}
-
-impl FinishedSpan {
-    fn text(&self, clock: &Clock, wall_origin: u64) -> SpanText<'_> {
-        let rare = self.rare.as_deref();
-        let given = |time: Option<SystemTime>| time.map(UnixNanos::of);
-        SpanText {
-            record: &self.record,
-            attributes: &self.attributes,
-            rare,
-            start: given(rare.and_then(|rare| rare.start))
-                .unwrap_or_else(|| clock.time(self.record.start, wall_origin)),
-            end: given(rare.and_then(|rare| rare.end)).unwrap_or_else(|| clock.time(self.record.end, wall_origin)),
-        }
-    }
-}
-
-/// Puts the slots of a batch together again.
-struct SpanReader {
-    slots: std::iter::Peekable<std::vec::IntoIter<Slot>>,
-    segment: Option<Arc<Segment>>,
-}
-
-impl SpanReader {
-    fn new(slots: Vec<Slot>) -> Self {
-        SpanReader { slots: slots.into_iter().peekable(), segment: None }
-    }
-
-    fn next_span(&mut self) -> Option<(&Arc<Segment>, FinishedSpan)> {
-        let record = loop {
-            match self.slots.next()? {
-                Slot::Segment(segment) => self.segment = Some(segment),
-                Slot::Span(record) => break record,
-                // Only behind a span. (record, invariant)
-                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
-                    debug_assert!(false, "a slot without a span");
-                }
-            }
-        };
-        let mut span = FinishedSpan { record, attributes: Vec::new(), rare: None };
-        while let Some(slot) = self.slots.next_if(|slot| !matches!(slot, Slot::Span(_) | Slot::Segment(_))) {
-            match slot {
-                Slot::Attribute(attribute) => span.attributes.push(attribute),
-                Slot::Attributes(all) => span.attributes = all.into_vec(),
-                Slot::Rare(rare) => span.rare = Some(rare),
-                Slot::Span(_) | Slot::Segment(_) => {}
-            }
-        }
-        self.segment.as_ref().map(|segment| (segment, span))
-    }
+    let made = || core.thread(number).map(|thread| Arc::new(thread_attributes(&thread.id, thread.name.as_deref())));
+    threads.entry(number).or_insert_with(made).clone()
 }
 
 /// How many bytes of JSON a slot is likely to become.

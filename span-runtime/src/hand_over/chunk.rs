@@ -16,6 +16,8 @@ pub(crate) const CAPACITY: usize = 64;
 /// Set in `published` when the producer will not touch the chunk again.
 const CLOSED: u32 = 1 << 31;
 
+const _: () = assert!(CAPACITY.is_power_of_two(), "indexes are masked");
+
 pub(super) struct Chunk<T> {
     /// How many slots the producer has published, and the `CLOSED` bit. Written by the producer, and by `reset`.
     published: AtomicU32,
@@ -41,9 +43,11 @@ impl<T> Chunk<T> {
     /// Writes an unpublished slot. Producer only.
     #[inline(always)]
     pub(super) fn write(&self, index: usize, item: T) {
+        debug_assert!(index < CAPACITY, "`Reservation` stays below the end of what it reserved");
         // SAFETY: the caller is the chunk's one producer and `index` is not published, as `Reservation` counts from
-        // `Producer::written` upwards: nobody else reads or writes this slot. The index is checked by the slice.
-        unsafe { (*self.slots[index].get()).write(item) };
+        // `Producer::written` upwards: nobody else reads or writes this slot. The mask keeps it within the slots, and
+        // changes nothing: it spares the panic that would have to drop the item.
+        unsafe { (*self.slots[index & (CAPACITY - 1)].get()).write(item) };
     }
 
     /// Drops a slot that was written and not published. Producer only.

@@ -41,8 +41,13 @@ pub(crate) use chunk::CAPACITY;
 use chunk::Chunk;
 pub(crate) use doorbell::Doorbell;
 
-/// How many empty chunks the pool keeps; what is beyond goes back to the allocator, and to the budget.
-const KEEP_FREE: usize = 64;
+/// How many empty chunks the pool keeps while there is work: 4 MB, enough for 60,000 spans between two naps of the
+/// flusher. What is beyond goes back to the allocator, and to the budget. A chunk that was freed costs its next user a
+/// page fault.
+const KEEP_FREE: usize = 1024;
+
+/// How many it keeps when there is none.
+const KEEP_FREE_IDLE: usize = 32;
 
 /// Makes the two ends: a factory for producers, and the one consumer.
 pub(crate) fn hand_over<T, C>(budget: Arc<Budget>, doorbell: Arc<Doorbell>) -> (Source<T>, Consumer<T, C>) {
@@ -50,7 +55,7 @@ pub(crate) fn hand_over<T, C>(budget: Arc<Budget>, doorbell: Arc<Doorbell>) -> (
     let (ring_in, ring_out) = bounded(most_chunks);
     let (pool_in, pool_out) = bounded(most_chunks);
     let source = Source { ring: ring_in, pool: pool_out, budget: Arc::clone(&budget), doorbell };
-    let consumer = Consumer { ring: ring_out, pool: pool_in, budget, live: Vec::new() };
+    let consumer = Consumer { ring: ring_out, pool: pool_in, pooled: source.pool.clone(), budget, live: Vec::new() };
     (source, consumer)
 }
 
@@ -117,16 +122,35 @@ impl<T> Producer<T> {
         match &self.open {
             Some(chunk) => {
                 let start = self.written;
-                Ok(Reservation { chunk, start, next: start, written: &mut self.written, doorbell: &self.doorbell })
+                Ok(Reservation {
+                    chunk,
+                    start,
+                    next: start,
+                    end: start + count,
+                    written: &mut self.written,
+                    doorbell: &self.doorbell,
+                })
             }
             None => Err(NoRoom::Closed),
         }
     }
 
     /// Whether the open chunk has room for `count` items. If not, the next reservation starts a new chunk.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fits(&self, count: usize) -> bool {
         self.open.is_some() && self.written + count <= CAPACITY
+    }
+
+    /// Writes and publishes a single item, for which the caller has seen that there is [room](Self::fits); else it is dropped.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, item: T) {
+        if let Some(chunk) = &self.open {
+            debug_assert!(self.written < CAPACITY, "the caller has seen that it fits");
+            chunk.write(self.written, item);
+            self.written += 1;
+            chunk.publish(self.written);
+            self.doorbell.ring_if_deep();
+        }
     }
 
     #[cold]
@@ -190,20 +214,24 @@ pub(crate) struct Reservation<'a, T> {
     chunk: &'a Arc<Chunk<T>>,
     start: usize,
     next: usize,
+    /// At most `CAPACITY`.
+    end: usize,
     written: &'a mut usize,
     doorbell: &'a Doorbell,
 }
 
 impl<T> Reservation<'_, T> {
-    /// Writes the next item of the group. Items beyond what was reserved are dropped; callers count first.
+    /// Writes the next item of the group. Callers count first.
+    ///
+    /// # Panics
+    ///
+    /// With debug assertions, when more is written than was reserved. Without, such an item takes the place of the last.
     #[inline(always)]
     pub(crate) fn write(&mut self, item: T) {
-        if self.next < CAPACITY {
-            self.chunk.write(self.next, item);
-            self.next += 1;
-        } else {
-            debug_assert!(false, "more items were written than reserved");
-        }
+        debug_assert!(self.next < self.end, "more items are written than were reserved");
+        // No branch: one would keep the item in memory, to be dropped on the other side of it.
+        self.chunk.write(self.next.min(self.end - 1), item);
+        self.next = (self.next + 1).min(self.end);
     }
 
     /// Shows the group to the consumer, and wakes it if it is in deep sleep.
@@ -230,6 +258,7 @@ impl<T> Drop for Reservation<'_, T> {
 pub(crate) struct Consumer<T, C> {
     ring: Receiver<Arc<Chunk<T>>>,
     pool: Sender<Arc<Chunk<T>>>,
+    pooled: Receiver<Arc<Chunk<T>>>,
     budget: Arc<Budget>,
     live: Vec<(Arc<Chunk<T>>, C)>,
 }
@@ -271,6 +300,13 @@ impl<T, C: Default> Consumer<T, C> {
 }
 
 impl<T, C> Consumer<T, C> {
+    /// Gives back most of what is pooled. For when nothing has come for a while.
+    pub(crate) fn trim(&self) {
+        while self.pooled.len() > KEEP_FREE_IDLE && self.pooled.try_recv().is_ok() {
+            self.budget.give_back(size_of::<Chunk<T>>());
+        }
+    }
+
     /// Whether a drain would take something.
     pub(crate) fn has_any(&self) -> bool {
         !self.ring.is_empty() || self.live.iter().any(|(chunk, _)| chunk.has_untaken())

@@ -1,7 +1,7 @@
 //! An envelope: one header line, then items of a header line and a payload each.
 //!
-//! An item's header states the length of its payload, so the payload is written first, into a buffer that is
-//! kept, and the envelope is put together around it.
+//! An item's header states the length of its payload. So the payload is written first, behind a gap, and the headers are
+//! then put right in front of it; nothing is moved, unless they are larger than the gap.
 
 use crate::client::Settings;
 use crate::clock::UnixNanos;
@@ -19,14 +19,53 @@ pub(crate) enum Added {
     Full(Vec<u8>),
 }
 
-/// Puts envelopes together. Its buffer is reused from envelope to envelope.
+/// Room for the headers in front of the payload; names and releases that are longer than usual still fit.
+const GAP: usize = 4096;
+
+/// What is in front of the spans, and behind them.
+const BEFORE: &[u8] = br#"{"version":2,"items":["#;
+const AFTER: &[u8] = b"]}";
+
+/// Bytes that are ready to be sent.
 #[derive(Debug, Default)]
+pub(crate) struct Envelope {
+    buffer: Vec<u8>,
+    /// Where it begins.
+    start: usize,
+}
+
+impl Envelope {
+    pub(crate) fn new(buffer: Vec<u8>) -> Self {
+        Envelope { buffer, start: 0 }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// The memory, to be used again.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// Puts envelopes together.
+#[derive(Debug)]
 pub(crate) struct EnvelopeWriter {
-    payload: Vec<u8>,
+    /// A gap, `BEFORE`, and the spans so far.
+    buffer: Vec<u8>,
     spans: usize,
 }
 
 impl EnvelopeWriter {
+    /// One that uses the memory of an earlier envelope.
+    pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(GAP, b' ');
+        buffer.extend_from_slice(BEFORE);
+        EnvelopeWriter { buffer, spans: 0 }
+    }
+
     /// How many spans were added.
     pub(crate) fn spans(&self) -> usize {
         self.spans
@@ -34,56 +73,59 @@ impl EnvelopeWriter {
 
     /// Adds a span. What `write` appends must be one JSON object.
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Added {
-        let before = self.payload.len();
+        let before = self.buffer.len();
         if self.spans > 0 {
-            self.payload.push(b',');
+            self.buffer.push(b',');
         }
-        let start = self.payload.len();
-        write(&mut self.payload);
-        let size = self.payload.len() - start;
-        if self.payload.len() <= MOST_BYTES {
+        let start = self.buffer.len();
+        write(&mut self.buffer);
+        if self.buffer.len() - GAP + AFTER.len() <= MOST_BYTES {
             self.spans += 1;
             return Added::Yes;
         }
-        if size > MOST_BYTES {
-            self.payload.truncate(before);
+        if self.spans == 0 {
+            self.buffer.truncate(before);
             return Added::TooLarge;
         }
-        let span = self.payload.split_off(start);
-        self.payload.truncate(before);
+        let span = self.buffer.split_off(start);
+        self.buffer.truncate(before);
         Added::Full(span)
     }
 
-    /// The envelope with the spans that were added, which begins anew, and a client report if there is one.
+    /// The envelope with the spans that were added, and a client report if there is one.
     ///
     /// `trace` is the header's `trace`, as JSON.
-    pub(crate) fn finish(&mut self, trace: &str, sent_at: UnixNanos, report: Option<&[u8]>) -> Vec<u8> {
-        let mut envelope = Vec::with_capacity(self.payload.len() + trace.len() + report.map_or(0, <[u8]>::len) + 512);
-        envelope.extend_from_slice(br#"{"sent_at":"#);
-        json::rfc3339(&mut envelope, sent_at);
-        envelope.extend_from_slice(br#","trace":"#);
-        envelope.extend_from_slice(trace.as_bytes());
-        envelope.extend_from_slice(b"}\n");
-
-        const BEFORE: &[u8] = br#"{"version":2,"items":["#;
-        const AFTER: &[u8] = b"]}";
-        envelope.extend_from_slice(br#"{"type":"span","item_count":"#);
-        json::unsigned(&mut envelope, self.spans as u64);
-        envelope.extend_from_slice(br#","content_type":"application/vnd.sentry.items.span.v2+json","length":"#);
-        json::unsigned(&mut envelope, (BEFORE.len() + self.payload.len() + AFTER.len()) as u64);
-        envelope.extend_from_slice(b"}\n");
-        envelope.extend_from_slice(BEFORE);
-        envelope.extend_from_slice(&self.payload);
-        envelope.extend_from_slice(AFTER);
-        envelope.push(b'\n');
+    pub(crate) fn finish(self, trace: &str, sent_at: UnixNanos, report: Option<&[u8]>) -> Envelope {
+        let EnvelopeWriter { mut buffer, spans } = self;
+        buffer.extend_from_slice(AFTER);
+        let length = buffer.len() - GAP;
+        buffer.push(b'\n');
         if let Some(report) = report {
-            envelope.extend_from_slice(report);
+            buffer.extend_from_slice(report);
         }
-        self.payload.clear();
-        // One large trace must not make the buffer large for ever.
-        self.payload.shrink_to(2 << 20);
-        self.spans = 0;
-        envelope
+
+        let mut headers = Vec::with_capacity(trace.len() + 256);
+        headers.extend_from_slice(br#"{"sent_at":"#);
+        json::rfc3339(&mut headers, sent_at);
+        headers.extend_from_slice(br#","trace":"#);
+        headers.extend_from_slice(trace.as_bytes());
+        headers.extend_from_slice(b"}\n");
+        headers.extend_from_slice(br#"{"type":"span","item_count":"#);
+        json::unsigned(&mut headers, spans as u64);
+        headers.extend_from_slice(br#","content_type":"application/vnd.sentry.items.span.v2+json","length":"#);
+        json::unsigned(&mut headers, length as u64);
+        headers.extend_from_slice(b"}\n");
+
+        match GAP.checked_sub(headers.len()) {
+            Some(start) => {
+                buffer[start..GAP].copy_from_slice(&headers);
+                Envelope { buffer, start }
+            }
+            None => {
+                buffer.splice(..GAP, headers);
+                Envelope::new(buffer)
+            }
+        }
     }
 }
 

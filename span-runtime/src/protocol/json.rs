@@ -32,7 +32,11 @@ pub(super) fn boolean(buffer: &mut Vec<u8>, value: bool) {
 /// 16 lowercase hexadecimal digits.
 pub(super) fn hex64(buffer: &mut Vec<u8>, number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits: [u8; 16] = std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at) & 15) as usize]);
+    let mut digits = [0; 16];
+    for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
+        digits[2 * at] = DIGITS[usize::from(byte >> 4)];
+        digits[2 * at + 1] = DIGITS[usize::from(byte & 15)];
+    }
     buffer.extend_from_slice(&digits);
 }
 
@@ -40,8 +44,13 @@ pub(super) fn hex64(buffer: &mut Vec<u8>, number: u64) {
 pub(super) fn seconds(buffer: &mut Vec<u8>, time: UnixNanos) {
     let micros = time.0 / 1000;
     unsigned(buffer, micros / 1_000_000);
-    let digits: [u8; 6] = std::array::from_fn(|at| b'0' + (micros % 1_000_000 / 10_u64.pow(5 - at as u32) % 10) as u8);
-    buffer.push(b'.');
+    // Below a million, which fits.
+    let mut rest = (micros % 1_000_000) as u32;
+    let mut digits = *b".000000";
+    for digit in digits[1..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
     buffer.extend_from_slice(&digits);
 }
 

@@ -8,7 +8,7 @@ mod span;
 
 pub(crate) use dsn::Dsn;
 pub use dsn::ParseDsnError;
-pub(crate) use envelope::{Added, EnvelopeWriter, trace_header};
+pub(crate) use envelope::{Added, Envelope, EnvelopeWriter, trace_header};
 pub(crate) use report::write_report;
 pub(crate) use span::{Common, SegmentText, SpanText, constant_attributes, thread_attributes};
 

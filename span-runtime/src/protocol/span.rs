@@ -8,7 +8,7 @@ use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::names;
 use crate::protocol::{SDK_NAME, SDK_VERSION, json};
-use crate::record::{Attribute, Rare, SpanRecord};
+use crate::record::{Attribute, Rare, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// Attributes that stand on spans by themselves, each with its text; the user's own of the same key replaces one,
@@ -137,13 +137,29 @@ fn named(name: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct SpanText<'a> {
     pub(crate) record: &'a SpanRecord,
-    pub(crate) attributes: &'a [Attribute],
-    pub(crate) rare: Option<&'a Rare>,
+    /// The slots behind the span's.
+    pub(crate) behind: &'a [Slot],
     pub(crate) start: UnixNanos,
     pub(crate) end: UnixNanos,
 }
 
-impl SpanText<'_> {
+impl<'a> SpanText<'a> {
+    fn attributes(&self) -> impl Iterator<Item = &'a Attribute> + use<'a> {
+        self.behind.iter().flat_map(|slot| match slot {
+            Slot::Attribute(one) => std::slice::from_ref(one),
+            Slot::Attributes(all) => all,
+            Slot::Segment(_) | Slot::Span(_) | Slot::Rare(_) => &[],
+        })
+    }
+
+    fn rare(&self) -> Option<&'a Rare> {
+        // At most one, and the last.
+        match self.behind.last() {
+            Some(Slot::Rare(rare)) => Some(rare),
+            _ => None,
+        }
+    }
+
     /// Appends the span as a JSON object.
     pub(crate) fn write(
         &self,
@@ -160,7 +176,7 @@ impl SpanText<'_> {
             json::hex64(buffer, parent.as_u64());
         }
         buffer.extend_from_slice(br#"","name":"#);
-        let name = self.rare.and_then(|rare| rare.name.as_deref()).unwrap_or(record.site.name());
+        let name = self.rare().and_then(|rare| rare.name.as_deref()).unwrap_or(record.site.name());
         json::string(buffer, named(name));
         buffer.extend_from_slice(if record.error { br#","status":"error""# } else { br#","status":"ok""# });
         buffer.extend_from_slice(br#","is_segment":"#);
@@ -185,12 +201,8 @@ impl SpanText<'_> {
         thread: Option<&Common>,
     ) {
         // Almost no span overrides anything: then this stays empty, and does not allocate.
-        let overridden: Vec<&str> = self
-            .attributes
-            .iter()
-            .map(|attribute| &*attribute.key)
-            .filter(|key| reserved(key) == Some(false))
-            .collect();
+        let overridden: Vec<&str> =
+            self.attributes().map(|attribute| &*attribute.key).filter(|key| reserved(key) == Some(false)).collect();
         let sets = |key: &str| overridden.contains(&key);
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
@@ -210,7 +222,7 @@ impl SpanText<'_> {
         if !sets(names::ORIGIN) {
             buffer.extend_from_slice(br#""sentry.origin":{"type":"string","value":"manual"},"#);
         }
-        for attribute in self.attributes {
+        for attribute in self.attributes() {
             if !attribute.key.is_empty() && reserved(&attribute.key) != Some(true) {
                 json::attribute(buffer, &attribute.key, &attribute.value);
                 buffer.push(b',');
@@ -221,7 +233,7 @@ impl SpanText<'_> {
     }
 
     fn write_links(&self, buffer: &mut Vec<u8>) {
-        let Some(rare) = self.rare.filter(|rare| !rare.links.is_empty()) else { return };
+        let Some(rare) = self.rare().filter(|rare| !rare.links.is_empty()) else { return };
         buffer.extend_from_slice(br#","links":"#);
         json::array(buffer, &rare.links, |buffer, link| {
             buffer.extend_from_slice(br#"{"trace_id":"#);

@@ -5,7 +5,7 @@
 //! * [`CaptureTransport`]: the same without a network, inside the process.
 //! * [`Envelope::parse`]: the strict checker that both use, for bytes from anywhere else.
 //! * [`tree`] and [`Tree`]: traces as indented text, for assertions.
-//! * [`waterfall`] and [`Waterfall`]: traces as bars, for people at a terminal.
+//! * [`waterfall()`] and [`Waterfall`]: traces as bars, for people at a terminal.
 //!
 //! Receivers and transports are values: each test makes its own, so tests run in parallel.
 //!

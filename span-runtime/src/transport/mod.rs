@@ -4,7 +4,7 @@
 //! While the queue is full, spans stay with the flusher as records, which are far smaller than their JSON.
 //!
 //! Invariant: each envelope's spans are counted once, as sent or as lost, by whoever takes it out of the
-//! [`Sender::in_flight`] cell or out of the queue.
+//! `in_flight` cell or out of the queue.
 
 mod http;
 
@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 
 use crate::client::{Core, LossCounts, LossReason};
 use crate::context;
+use crate::protocol::Envelope;
 
 pub(crate) use http::http;
 
@@ -87,10 +88,14 @@ impl fmt::Display for TransportError {
 
 impl std::error::Error for TransportError {}
 
+/// How many sent envelopes' memory is kept for the next ones, and how large one may be.
+const SPARE_BUFFERS: usize = 2;
+const MOST_SPARE_BYTES: usize = 2 << 20;
+
 /// An envelope on its way.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) envelope: Envelope,
     pub(crate) spans: u64,
     /// Losses that the envelope reports; to be reported again if it does not arrive.
     pub(crate) report: Option<LossCounts>,
@@ -104,6 +109,8 @@ pub(crate) struct Sender {
     queue: Option<crossbeam_channel::Sender<Outgoing>>,
     /// For taking back what is left when there is no more time.
     leftover: Receiver<Outgoing>,
+    /// The memory of envelopes that were sent.
+    used: Receiver<Vec<u8>>,
     shared: Arc<Shared>,
     core: Arc<Core>,
     thread: Option<thread::JoinHandle<()>>,
@@ -142,10 +149,22 @@ impl Sender {
         // Unbounded in number; `bytes` bounds it in size, which is what matters.
         let (queue, outgoing) = unbounded();
         let shared = Arc::new(Shared::default());
-        let worker =
-            Worker { transport, outgoing: outgoing.clone(), shared: Arc::clone(&shared), core: Arc::clone(&core) };
+        let (give_used, used) = bounded(SPARE_BUFFERS);
+        let worker = Worker {
+            transport,
+            outgoing: outgoing.clone(),
+            used: give_used,
+            shared: Arc::clone(&shared),
+            core: Arc::clone(&core),
+        };
         let thread = thread::Builder::new().name("span-transport".into()).spawn(move || worker.run())?;
-        Ok(Sender { queue: Some(queue), leftover: outgoing, shared, core, thread: Some(thread) })
+        Ok(Sender { queue: Some(queue), leftover: outgoing, used, shared, core, thread: Some(thread) })
+    }
+
+    /// Memory for the next envelope.
+    pub(crate) fn spare_buffer(&self) -> Vec<u8> {
+        // A huge envelope's is freed.
+        self.used.try_recv().ok().filter(|buffer| buffer.capacity() <= MOST_SPARE_BYTES).unwrap_or_default()
     }
 
     /// Bytes that wait to be sent or are being sent.
@@ -155,7 +174,7 @@ impl Sender {
 
     /// Queues an envelope. Its bytes count against the budget until it is answered.
     pub(crate) fn submit(&self, envelope: Outgoing) {
-        let size = envelope.bytes.len();
+        let size = envelope.envelope.bytes().len();
         self.core.budget.take(size);
         self.shared.bytes.fetch_add(size, Ordering::AcqRel);
         let lost = match &self.queue {
@@ -201,7 +220,8 @@ impl Sender {
     }
 
     fn give_up_on(&self, envelope: &Outgoing) {
-        let in_flight = InFlight { spans: envelope.spans, report: envelope.report, bytes: envelope.bytes.len() };
+        let in_flight =
+            InFlight { spans: envelope.spans, report: envelope.report, bytes: envelope.envelope.bytes().len() };
         count_lost(&self.core, &self.shared, LossReason::NetworkError, in_flight);
         self.shared.completed.fetch_max(envelope.number, Ordering::AcqRel);
     }
@@ -225,6 +245,7 @@ fn give_back(core: &Core, shared: &Shared, bytes: usize) {
 struct Worker {
     transport: Box<dyn Transport>,
     outgoing: Receiver<Outgoing>,
+    used: crossbeam_channel::Sender<Vec<u8>>,
     shared: Arc<Shared>,
     core: Arc<Core>,
 }
@@ -234,12 +255,15 @@ impl Worker {
         // A transport of the user's may be instrumented; its spans would make envelopes for it to send.
         context::silence();
         while let Ok(envelope) = self.outgoing.recv() {
-            *lock(&self.shared.in_flight) =
-                Some(InFlight { spans: envelope.spans, report: envelope.report, bytes: envelope.bytes.len() });
+            *lock(&self.shared.in_flight) = Some(InFlight {
+                spans: envelope.spans,
+                report: envelope.report,
+                bytes: envelope.envelope.bytes().len(),
+            });
             let outcome = if self.shared.given_up.load(Ordering::Acquire) {
                 Err(LossReason::NetworkError)
             } else {
-                self.send(&envelope.bytes)
+                self.send(envelope.envelope.bytes())
             };
             // Empty if `close` gave up on it meanwhile and counted it.
             let in_flight = lock(&self.shared.in_flight).take();
@@ -253,6 +277,8 @@ impl Worker {
                 }
             }
             self.shared.completed.fetch_max(envelope.number, Ordering::AcqRel);
+            // If nobody wants the memory it is freed.
+            let _ = self.used.try_send(envelope.envelope.into_buffer());
             self.core.doorbell.ring();
         }
     }

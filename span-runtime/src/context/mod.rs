@@ -13,6 +13,8 @@
 //!    not a hook. Should one get here all the same (an instrumented allocator), the borrow is refused and its
 //!    span records nothing.
 
+mod stack;
+
 use std::cell::RefCell;
 use std::mem;
 use std::sync::Arc;
@@ -26,12 +28,8 @@ use crate::open::{Change, OpenSpan};
 use crate::record::{Attribute, Details, Site};
 use crate::sampling;
 use crate::segment::{Segment, Trace, TraceRef};
-
-/// How many emptied attribute lists a thread keeps for its next spans.
-const SPARE_LISTS: usize = 16;
-
-/// The longest attribute list that is kept.
-const SPARE_CAPACITY: usize = 64;
+pub(crate) use stack::Entry;
+use stack::{Stack, Top};
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
@@ -46,36 +44,10 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Local) -> R) -> Option<R> {
 /// Everything that this crate keeps for a thread.
 #[derive(Debug)]
 pub(crate) struct Local {
-    stack: Vec<Entry>,
+    stack: Stack,
     lanes: Lanes,
     ids: Option<Generator>,
-    spare: Vec<Vec<Attribute>>,
     global: global::Cache,
-}
-
-#[derive(Debug)]
-pub(crate) enum Entry {
-    Span(OpenSpan),
-    /// A span that is carried elsewhere, or the segment of unsampled work.
-    Context(u64, SpanHandle),
-    /// Segments that start here share this trace.
-    Trace(u64, Arc<Trace>),
-    /// Segments that start here belong to this runtime.
-    Runtime(u64, Arc<Core>),
-    /// This thread is one of ours: spans that start here record nothing, or the pipeline would feed itself.
-    Silence,
-    /// An ended span below others; kept for the segment that they find through it.
-    Ended(Option<Arc<Segment>>),
-}
-
-impl Entry {
-    fn id(&self) -> u64 {
-        match self {
-            Entry::Span(open) => open.span_id.as_u64(),
-            Entry::Context(id, _) | Entry::Trace(id, _) | Entry::Runtime(id, _) => *id,
-            Entry::Silence | Entry::Ended(_) => 0,
-        }
-    }
 }
 
 /// What became of a request to start a span.
@@ -100,10 +72,9 @@ enum Place<'a> {
 impl Local {
     const fn new() -> Self {
         Local {
-            stack: Vec::new(),
+            stack: Stack::new(),
             lanes: Lanes { current: None, others: Vec::new() },
             ids: None,
-            spare: Vec::new(),
             global: global::Cache::new(),
         }
     }
@@ -122,23 +93,22 @@ impl Local {
     #[inline]
     fn place<'a>(&'a self, parent: &'a Parent) -> Place<'a> {
         match &parent.0 {
-            ParentKind::Current => match self.stack.last() {
-                Some(Entry::Span(open)) => {
+            ParentKind::Current => match self.stack.top() {
+                Some(Top::Span(open)) => {
                     let (segment, base) = match &open.segment {
-                        Some(segment) => (segment, self.stack.len() - 1),
-                        None => match self.segment_at(open.base) {
-                            Some(segment) => (segment, open.base as usize),
+                        Some(segment) => (segment, self.stack.depth() as u32 - 1),
+                        None => match self.stack.segment_at(open.base) {
+                            Some(segment) => (segment, open.base),
                             None => return Place::Nowhere,
                         },
                     };
-                    // A stack of 2^32 entries would not fit into memory.
-                    Place::Child(segment, open.span_id, Some(base as u32))
+                    Place::Child(segment, open.span_id, Some(base))
                 }
-                Some(Entry::Context(_, handle)) => self.below(handle),
-                Some(Entry::Silence) => Place::Nowhere,
-                Some(Entry::Trace(_, trace)) => Place::Root(self.nearest_runtime(), Some(Arc::clone(trace))),
-                Some(Entry::Runtime(_, core)) => Place::Root(Some(Arc::clone(core)), None),
-                Some(Entry::Ended(_)) | None => Place::Root(None, None),
+                Some(Top::Other(Entry::Context(_, handle))) => self.below(handle),
+                Some(Top::Other(Entry::Silence)) => Place::Nowhere,
+                Some(Top::Other(Entry::Trace(_, trace, core))) => Place::Root(core.clone(), Some(Arc::clone(trace))),
+                Some(Top::Other(Entry::Runtime(_, core))) => Place::Root(Some(Arc::clone(core)), None),
+                Some(Top::Other(Entry::Span(_) | Entry::Ended(_))) | None => Place::Root(None, None),
             },
             ParentKind::Root => Place::Root(self.nearest_runtime(), self.nearest_trace()),
             ParentKind::Of(handle) => self.below(handle),
@@ -153,57 +123,61 @@ impl Local {
         }
     }
 
-    /// The segment that the entry at `base` keeps. (invariant 2)
-    #[inline]
-    fn segment_at(&self, base: u32) -> Option<&Arc<Segment>> {
-        segment_at(&self.stack, base)
-    }
-
     #[cold]
-    fn nearest_runtime(&self) -> Option<Arc<Core>> {
-        self.stack.iter().rev().find_map(|entry| match entry {
-            Entry::Span(open) => {
-                open.segment.as_ref().or_else(|| self.segment_at(open.base)).map(|segment| Arc::clone(&segment.core))
+    pub(crate) fn nearest_runtime(&self) -> Option<Arc<Core>> {
+        self.stack.iter().find_map(|entry| match entry {
+            Top::Span(open) => {
+                let segment = open.segment.as_ref().or_else(|| self.stack.segment_at(open.base));
+                segment.map(|segment| Arc::clone(&segment.core))
             }
-            Entry::Context(_, handle) => handle.place().map(|(segment, _)| Arc::clone(&segment.core)),
-            Entry::Runtime(_, core) => Some(Arc::clone(core)),
-            Entry::Trace(..) | Entry::Silence | Entry::Ended(_) => None,
+            Top::Other(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| Arc::clone(&segment.core)),
+            Top::Other(Entry::Runtime(_, core)) => Some(Arc::clone(core)),
+            Top::Other(Entry::Trace(_, _, core)) => core.clone(),
+            Top::Other(Entry::Span(_) | Entry::Silence | Entry::Ended(_)) => None,
         })
     }
 
     #[cold]
     fn nearest_trace(&self) -> Option<Arc<Trace>> {
-        self.stack.iter().rev().find_map(|entry| match entry {
-            Entry::Trace(_, trace) => Some(Arc::clone(trace)),
+        self.stack.iter().find_map(|entry| match entry {
+            Top::Other(Entry::Trace(_, trace, _)) => Some(Arc::clone(trace)),
             _ => None,
         })
     }
 
-    /// Starts a child of the recording span on top, which is what almost every span is, and puts it on top. `None`, with
-    /// `details` not called, if there is no such span.
-    #[inline]
-    pub(crate) fn push_child(&mut self, site: Site, details: impl FnOnce() -> Details) -> Option<(u64, u32)> {
+    /// Starts a child of the recording span on top, which is what almost every span is, and puts it on top. `None` if
+    /// there is no such span.
+    #[inline(always)]
+    pub(crate) fn push_child(&mut self, site: Site) -> Option<(u64, u32)> {
         let Local { stack, lanes, ids: Some(ids), .. } = self else { return None };
-        let Some(Entry::Span(top)) = stack.last() else { return None };
+        let Some(Top::Span(top)) = stack.top() else { return None };
         let parent_id = top.span_id;
         let (segment, base) = match &top.segment {
-            Some(segment) => (segment, stack.len() as u32 - 1),
-            None => (segment_at(stack, top.base)?, top.base),
+            Some(segment) => (segment, stack.depth() as u32 - 1),
+            None => (stack.segment_at(top.base)?, top.base),
         };
         let lane = lanes.of(&segment.core);
         lane.count_started();
         let thread = lane.thread();
         let span_id = ids.span_id();
-        let index = stack.len() as u32;
-        stack.push(Entry::Span(OpenSpan::new(site, span_id, Some(parent_id), thread, None, base, details())));
+        let index = stack.push_child(site, (span_id, parent_id), thread, base);
         Some((span_id.as_u64(), index))
+    }
+
+    /// As [`push_child`](Self::push_child), with details; they are taken if it returns something.
+    pub(crate) fn push_child_with(&mut self, site: Site, details: &mut Details) -> Option<(u64, u32)> {
+        let (id, index) = self.push_child(site)?;
+        if let Some(open) = self.stack.span_mut(index as usize) {
+            open.set_details(mem::take(details));
+        }
+        Some((id, index))
     }
 
     /// Counts a child of the unsampled segment on top, and returns the runtime's number. `None` if there is none.
     #[inline]
     pub(crate) fn unsampled_child(&mut self) -> Option<u32> {
         let Local { stack, lanes, .. } = self;
-        let Some(Entry::Context(_, handle)) = stack.last() else { return None };
+        let Some(Top::Other(Entry::Context(_, handle))) = stack.top() else { return None };
         let core = &handle.as_unsampled()?.core;
         lanes.of(core).count_started();
         Some(core.number)
@@ -223,22 +197,16 @@ impl Local {
         if !segment.sampled {
             let core = Arc::clone(&segment.core);
             self.lanes.of(&core).count_started();
-            self.keep(mem::take(&mut details.attributes));
+            self.stack.keep_list(mem::take(&mut details.attributes));
             return Begun::UnsampledChild(core.number);
         }
         let (own, base) = match base {
             Some(base) if !own => (None, base),
             _ => (Some(Arc::clone(segment)), 0),
         };
-        // The lane is looked up by the segment's runtime, which `place` borrowed from the stack: the fields apart.
+        // The lane is looked up by the segment's runtime, which is borrowed from the stack: the fields apart.
         let Local { stack, lanes, ids, .. } = self;
-        let segment = match &own {
-            Some(segment) => segment,
-            None => match segment_at(stack, base) {
-                Some(segment) => segment,
-                None => return Begun::Disabled,
-            },
-        };
+        let Some(segment) = own.as_ref().or_else(|| stack.segment_at(base)) else { return Begun::Disabled };
         let lane = lanes.of(&segment.core);
         lane.count_started();
         let thread = lane.thread();
@@ -268,7 +236,7 @@ impl Local {
         if decision.sampled {
             Begun::Recording(OpenSpan::new(site, span_id, parent_id, thread, Some(segment), 0, details))
         } else {
-            self.keep(mem::take(&mut details.attributes));
+            self.stack.keep_list(mem::take(&mut details.attributes));
             Begun::UnsampledSegment(segment)
         }
     }
@@ -284,9 +252,7 @@ impl Local {
     /// Puts an entry on top and says at which index.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> u32 {
-        let index = self.stack.len() as u32;
-        self.stack.push(entry);
-        index
+        self.stack.push(entry)
     }
 
     /// A key for an entry that is no span.
@@ -294,65 +260,63 @@ impl Local {
         self.ids.get_or_insert_with(Generator::seeded).span_id().as_u64()
     }
 
-    /// Where the entry with this id stands; `index` is where it stood when it was pushed.
-    #[inline]
-    fn find(&self, id: u64, index: u32) -> Option<usize> {
-        match self.stack.get(index as usize) {
-            Some(entry) if entry.id() == id => Some(index as usize),
-            _ => self.stack.iter().rposition(|entry| entry.id() == id),
-        }
-    }
-
     /// The open span with this id, if it is on this thread's stack, with its segment.
     pub(crate) fn open(&mut self, id: u64, index: u32) -> Option<(&mut OpenSpan, Arc<Segment>)> {
-        let at = self.find(id, index)?;
-        let segment = match &self.stack[at] {
-            Entry::Span(open) => match &open.segment {
-                Some(segment) => Arc::clone(segment),
-                None => Arc::clone(self.segment_at(open.base)?),
-            },
-            _ => return None,
+        let at = self.stack.find(id, index)?;
+        let segment = match self.stack.get(at)? {
+            Top::Span(open) => Arc::clone(open.segment.as_ref().or_else(|| self.stack.segment_at(open.base))?),
+            Top::Other(_) => return None,
         };
-        match &mut self.stack[at] {
-            Entry::Span(open) => Some((open, segment)),
-            _ => None,
-        }
+        Some((self.stack.span_mut(at)?, segment))
     }
 
     /// As [`open`](Self::open), without the segment.
     #[inline]
-    pub(crate) fn open_span(&mut self, id: u64, index: u32) -> Option<&mut OpenSpan> {
-        let at = self.find(id, index)?;
-        match &mut self.stack[at] {
-            Entry::Span(open) => Some(open),
-            _ => None,
+    fn open_span(&mut self, id: u64, index: u32) -> Option<&mut OpenSpan> {
+        let at = self.stack.find(id, index)?;
+        self.stack.span_mut(at)
+    }
+
+    /// What is current.
+    pub(crate) fn current(&self) -> Current {
+        match self.stack.top() {
+            // The cast: a stack of 2^32 entries would not fit into memory.
+            Some(Top::Span(open)) => Current::Span { id: open.span_id.as_u64(), index: self.stack.depth() as u32 - 1 },
+            Some(Top::Other(Entry::Context(_, handle))) => Current::Elsewhere(handle.clone()),
+            Some(Top::Other(Entry::Trace(_, trace, core))) => Current::Trace(Arc::clone(trace), core.clone()),
+            Some(Top::Other(Entry::Runtime(_, core))) => Current::Runtime(Arc::clone(core)),
+            Some(Top::Other(Entry::Span(_) | Entry::Silence | Entry::Ended(_))) | None => Current::Nothing,
         }
     }
 
-    /// The current entry.
-    pub(crate) fn current(&self) -> Option<(u32, &Entry)> {
-        self.stack.last().map(|entry| (self.stack.len() as u32 - 1, entry))
+    /// Ends the span with this id, if it is on this stack. The second end finds nothing.
+    #[inline(always)]
+    pub(crate) fn end(&mut self, id: u64, index: u32, end: Reading) {
+        let Local { stack, lanes, .. } = self;
+        if let Some((open, below)) = stack.top_span_mut(id) {
+            if open.segment.is_none() && open.is_bare() {
+                if let Some(segment) = below.segment_at(open.base) {
+                    if lanes.of(&segment.core).hand_over_bare(segment, open, end) {
+                        stack.pop_closed();
+                        return;
+                    }
+                }
+            }
+        }
+        self.end_at(id, index, end, None);
     }
 
-    /// Ends the span with this id, if it is on this stack. The second end finds nothing.
-    #[inline]
-    pub(crate) fn end(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
-        let Local { stack, lanes, spare, .. } = self;
-        if let Some((Entry::Span(open), below)) = stack.split_last_mut() {
-            if open.span_id.as_u64() == id {
-                let own = open.segment.take();
-                if let Some(segment) = own.as_ref().or_else(|| segment_at(below, open.base)) {
-                    finish(lanes, spare, open, segment, end, at);
-                }
-                if open.owns_nothing() {
-                    // Nothing is leaked; the checks that a drop would make have just been made.
-                    mem::forget(stack.pop());
-                } else {
-                    stack.pop();
-                }
-                self.trim();
-                return;
+    /// As [`end`](Self::end), for any span, and with a time that the caller gave.
+    #[inline(never)]
+    pub(crate) fn end_at(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
+        let Local { stack, lanes, .. } = self;
+        if let Some((open, below)) = stack.top_span_mut(id) {
+            let own = open.segment.take();
+            if let Some(segment) = own.as_ref().or_else(|| below.segment_at(open.base)) {
+                lanes.of(&segment.core).hand_over(segment, open, end, at);
             }
+            stack.pop_closed();
+            return;
         }
         self.end_below(id, index, end, at);
     }
@@ -360,87 +324,77 @@ impl Local {
     /// Ends a span that others stand above. It leaves its segment for those.
     #[cold]
     fn end_below(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
-        let Some(found) = self.find(id, index) else { return };
-        let Local { stack, lanes, spare, .. } = self;
-        let Entry::Span(mut open) = mem::replace(&mut stack[found], Entry::Ended(None)) else { return };
+        let Some(found) = self.stack.find(id, index) else { return };
+        let Some(Entry::Span(mut open)) = self.stack.replace(found, Entry::Ended(None)) else { return };
         let own = open.segment.take();
-        if let Some(segment) = own.as_ref().or_else(|| segment_at(stack, open.base)) {
-            finish(lanes, spare, &mut open, segment, end, at);
+        if let Some(segment) = own.as_ref().or_else(|| self.stack.segment_at(open.base)) {
+            self.lanes.of(&segment.core).hand_over(segment, &mut open, end, at);
         }
-        stack[found] = Entry::Ended(own);
+        self.stack.replace(found, Entry::Ended(own));
     }
 
     /// Removes the entry with this id, which is no span.
     pub(crate) fn remove(&mut self, id: u64, index: u32) -> Option<Entry> {
-        let found = self.find(id, index)?;
-        let removed = if found + 1 == self.stack.len() {
+        let found = self.stack.find(id, index)?;
+        let removed = if found + 1 == self.stack.depth() {
             self.stack.pop()
         } else {
             // Those above may find their segment through it.
-            let kept = match &self.stack[found] {
-                Entry::Context(_, handle) => handle.place().map(|(segment, _)| Arc::clone(segment)),
-                _ => None,
-            };
-            Some(mem::replace(&mut self.stack[found], Entry::Ended(kept)))
+            let kept = self.stack.segment_at(found as u32).cloned();
+            self.stack.replace(found, Entry::Ended(kept))
         };
-        self.trim();
+        self.stack.trim();
         removed
-    }
-
-    /// Takes off everything from `index` upwards, each with a segment of its own: what a future leaves when it is
-    /// suspended. The first is the future's own entry.
-    fn suspend(&mut self, index: u32) -> Vec<Entry> {
-        for at in index as usize + 1..self.stack.len() {
-            let base = match &self.stack[at] {
-                Entry::Span(open) if open.segment.is_none() => open.base,
-                _ => continue,
-            };
-            let segment = self.segment_at(base).cloned();
-            if let Entry::Span(open) = &mut self.stack[at] {
-                open.segment = segment;
-            }
-        }
-        let taken = self.stack.split_off((index as usize).min(self.stack.len()));
-        self.trim();
-        taken
     }
 
     /// Takes the entry with this id off the stack, with all that is above it: a future is being suspended.
     /// What is above are guards that it holds across an `.await`, and goes into `above`.
     #[inline]
     pub(crate) fn detach(&mut self, id: u64, index: u32, above: &mut Vec<Entry>) -> Option<Entry> {
-        let found = self.find(id, index)?;
-        if found + 1 < self.stack.len() {
-            let mut taken = self.suspend(found as u32).into_iter();
-            let own = taken.next();
-            above.extend(taken);
-            return own;
+        let found = self.stack.find(id, index)?;
+        if found + 1 < self.stack.depth() {
+            self.detach_above(found, above);
         }
         let own = self.stack.pop();
-        self.trim();
+        self.stack.trim();
         own
+    }
+
+    /// Takes off what is above `found`, each with a segment of its own.
+    #[cold]
+    fn detach_above(&mut self, found: usize, above: &mut Vec<Entry>) {
+        let first = above.len();
+        while self.stack.depth() > found + 1 {
+            let segment = match self.stack.top() {
+                Some(Top::Span(open)) if open.segment.is_none() => self.stack.segment_at(open.base).cloned(),
+                _ => None,
+            };
+            let Some(mut entry) = self.stack.pop() else { break };
+            if let (Entry::Span(open), Some(segment)) = (&mut entry, segment) {
+                open.segment = Some(segment);
+            }
+            above.push(entry);
+        }
+        above[first..].reverse();
     }
 
     /// Puts what `detach` took back on top.
     #[inline]
     pub(crate) fn attach(&mut self, own: Entry, above: &mut Vec<Entry>) -> u32 {
-        let index = self.push(own);
-        self.stack.append(above);
+        let index = self.stack.push(own);
+        for entry in above.drain(..) {
+            self.stack.push(entry);
+        }
         index
     }
 
-    /// Keeps invariant 1.
-    #[inline]
-    fn trim(&mut self) {
-        while let Some(Entry::Ended(_)) = self.stack.last() {
-            self.stack.pop();
-        }
-    }
-
     /// Ends a span that is on no stack.
-    pub(crate) fn finish_owned(&mut self, open: &mut OpenSpan, end: Reading, at: Option<SystemTime>) {
+    fn finish_owned(&mut self, open: &mut OpenSpan, end: Reading, at: Option<SystemTime>) {
         if let Some(segment) = open.segment.take() {
-            finish(&mut self.lanes, &mut self.spare, open, &segment, end, at);
+            self.lanes.of(&segment.core).hand_over(&segment, open, end, at);
+        }
+        if open.details.attributes.capacity() > 0 {
+            self.stack.keep_list(mem::take(&mut open.details.attributes));
         }
     }
 
@@ -452,61 +406,35 @@ impl Local {
         }
     }
 
-    /// An empty list, with room if one is spare.
+    /// An empty list, with the memory of the frame that will be used next.
     #[inline]
     pub(crate) fn spare_list(&mut self) -> Vec<Attribute> {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    fn keep(&mut self, list: Vec<Attribute>) {
-        keep(&mut self.spare, list);
+        self.stack.spare_list()
     }
 }
 
-#[inline]
-fn segment_at(stack: &[Entry], base: u32) -> Option<&Arc<Segment>> {
-    match stack.get(base as usize)? {
-        Entry::Span(open) => open.segment.as_ref(),
-        Entry::Ended(segment) => segment.as_ref(),
-        Entry::Context(_, handle) => handle.place().map(|(segment, _)| segment),
-        Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence => None,
-    }
-}
-
-#[inline]
-fn finish(
-    lanes: &mut Lanes,
-    spare: &mut Vec<Vec<Attribute>>,
-    open: &mut OpenSpan,
-    segment: &Arc<Segment>,
-    end: Reading,
-    at: Option<SystemTime>,
-) {
-    let record = open.close(segment, end, at);
-    lanes.of(&segment.core).hand_over(segment, record, &mut open.details);
-    if open.details.attributes.capacity() > 0 {
-        keep(spare, mem::take(&mut open.details.attributes));
-    }
-}
-
-#[inline]
-fn keep(spare: &mut Vec<Vec<Attribute>>, mut list: Vec<Attribute>) {
-    if list.capacity() > 0 && list.capacity() <= SPARE_CAPACITY && spare.len() < SPARE_LISTS {
-        list.clear();
-        spare.push(list);
-    }
+/// What is current on a thread.
+#[derive(Debug)]
+pub(crate) enum Current {
+    /// A span of this stack.
+    Span {
+        id: u64,
+        index: u32,
+    },
+    /// A span that is carried elsewhere, or the segment of unsampled work.
+    Elsewhere(SpanHandle),
+    Trace(Arc<Trace>, Option<Arc<Core>>),
+    Runtime(Arc<Core>),
+    Nothing,
 }
 
 impl Drop for Local {
     /// The thread ends: what is open on its stack ends with it, and the lanes close when they are dropped.
     fn drop(&mut self) {
         let end = Reading::now();
-        while let Some(entry) = self.stack.last() {
-            match entry {
-                Entry::Span(open) => {
-                    let (id, index) = (open.span_id.as_u64(), self.stack.len() as u32 - 1);
-                    self.end(id, index, end, None);
-                }
+        while self.stack.depth() > 0 {
+            match self.current() {
+                Current::Span { id, index } => self.end(id, index, end),
                 _ => {
                     self.stack.pop();
                 }
@@ -526,18 +454,7 @@ pub(crate) fn change(id: u64, index: u32, change: Change) {
             }
         });
     } else {
-        with(|local| {
-            let Some(at) = local.find(id, index) else { return };
-            let Local { stack, spare, .. } = local;
-            if let Entry::Span(open) = &mut stack[at] {
-                open.with(|details| {
-                    if details.attributes.capacity() == 0 {
-                        details.attributes = spare.pop().unwrap_or_default();
-                    }
-                    change.make(details, None);
-                });
-            }
-        });
+        with(|local| local.open_span(id, index).map(|open| open.with(|details| change.make(details, None))));
     }
 }
 
@@ -559,8 +476,8 @@ pub(crate) fn handle(id: u64, index: u32) -> SpanHandle {
 
 /// The handle in the entry with this token.
 pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
-    let found = with(|local| match local.stack.get(local.find(token, index)?)? {
-        Entry::Context(_, handle) => Some(handle.clone()),
+    let found = with(|local| match local.stack.get(local.stack.find(token, index)?)? {
+        Top::Other(Entry::Context(_, handle)) => Some(handle.clone()),
         _ => None,
     });
     found.flatten().unwrap_or(SpanHandle::nothing())
@@ -571,40 +488,18 @@ pub(crate) fn silence() {
     with(|local| local.push(Entry::Silence));
 }
 
-/// What a future takes along that is to go on where this thread is.
-pub(crate) fn carried() -> Option<Taken> {
-    with(|local| match local.current()? {
-        (_, Entry::Trace(_, trace)) => Some(Taken::Trace(Arc::clone(trace))),
-        (_, Entry::Runtime(_, core)) => Some(Taken::Runtime(Arc::clone(core))),
-        (index, Entry::Span(open)) => {
-            let id = open.span_id.as_u64();
-            local.open(id, index).map(|(open, segment)| Taken::Span(SpanHandle::recording(open.share(&segment))))
-        }
-        (_, Entry::Context(_, handle)) => Some(Taken::Span(handle.clone())),
-        (_, Entry::Silence | Entry::Ended(_)) => None,
-    })
-    .flatten()
+/// What is current.
+pub(crate) fn current() -> Current {
+    with(|local| local.current()).unwrap_or(Current::Nothing)
 }
 
-/// See [`carried`].
-#[derive(Debug)]
-pub(crate) enum Taken {
-    Span(SpanHandle),
-    Trace(Arc<Trace>),
-    Runtime(Arc<Core>),
-}
-
-/// A handle of what is current.
+/// A handle of the current span.
 pub(crate) fn current_handle() -> SpanHandle {
-    let found = with(|local| match local.current()? {
-        (index, Entry::Span(open)) => {
-            let id = open.span_id.as_u64();
-            local.open(id, index).map(|(open, segment)| SpanHandle::recording(open.share(&segment)))
-        }
-        (_, Entry::Context(_, handle)) => Some(handle.clone()),
-        _ => None,
-    });
-    found.flatten().unwrap_or(SpanHandle::nothing())
+    match current() {
+        Current::Span { id, index } => handle(id, index),
+        Current::Elsewhere(handle) => handle,
+        Current::Trace(..) | Current::Runtime(_) | Current::Nothing => SpanHandle::nothing(),
+    }
 }
 
 /// Ends an unsampled segment that is on this thread's stack.
@@ -624,8 +519,7 @@ pub(crate) fn finish_owned(mut open: OpenSpan, end: Reading, at: Option<SystemTi
     }
     // The thread is past its end, or inside of this module.
     if let Some(segment) = open.segment.take() {
-        let record = open.close(&segment, end, at);
-        segment.core.with_orphan(|lane| lane.hand_over(&segment, record, &mut open.details));
+        segment.core.with_orphan(|lane| lane.hand_over(&segment, &mut open, end, at));
     }
 }
 

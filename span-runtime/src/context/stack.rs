@@ -1,0 +1,312 @@
+//! The stack of what is current on a thread, laid out so that a span is written in place.
+//!
+//! A frame holds a span by its fields, whether or not it is in use. Starting a span assigns those that
+//! differ and ending it reads them: nothing is moved, nothing is dropped, and the list of a frame's attributes keeps
+//! its memory for the next span at that depth.
+//!
+//! Invariant: a frame that is not in use, and one that holds something else than a span, has a *blank* span: without
+//! segment, attributes, rare details or handles.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::api::SpanHandle;
+use crate::client::Core;
+use crate::ids::SpanId;
+use crate::open::OpenSpan;
+use crate::record::{Attribute, Site};
+use crate::segment::{Segment, Trace};
+
+/// Frames beyond this many are given back when the stack has become shallow again.
+const KEEP: usize = 128;
+
+/// The longest attribute list whose memory a frame keeps.
+const KEEP_ATTRIBUTES: usize = 64;
+
+/// Something that can be current.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Span(OpenSpan),
+    /// A span that is carried elsewhere, or the segment of unsampled work.
+    Context(u64, SpanHandle),
+    /// Segments that start here share this trace, and belong to this runtime if there is one.
+    Trace(u64, Arc<Trace>, Option<Arc<Core>>),
+    /// Segments that start here belong to this runtime.
+    Runtime(u64, Arc<Core>),
+    /// This thread is one of ours: spans that start here record nothing, or the pipeline would feed itself.
+    Silence,
+    /// An ended span below others; kept for the segment that they find through it.
+    Ended(Option<Arc<Segment>>),
+}
+
+impl Entry {
+    fn id(&self) -> u64 {
+        match self {
+            Entry::Span(open) => open.span_id.as_u64(),
+            Entry::Context(id, _) | Entry::Trace(id, ..) | Entry::Runtime(id, _) => *id,
+            Entry::Silence | Entry::Ended(_) => 0,
+        }
+    }
+}
+
+/// An entry as it stands on the stack.
+#[derive(Debug)]
+pub(super) enum Top<'a> {
+    Span(&'a OpenSpan),
+    Other(&'a Entry),
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// The id of what is here; 0 if there is nothing by that name. Ids of spans are never 0.
+    id: u64,
+    /// What is here, unless it is a span.
+    other: Option<Entry>,
+    span: OpenSpan,
+}
+
+impl Frame {
+    fn blank() -> Self {
+        Frame { id: 0, other: None, span: OpenSpan::blank() }
+    }
+
+    #[inline]
+    fn top(&self) -> Top<'_> {
+        match &self.other {
+            None => Top::Span(&self.span),
+            Some(other) => Top::Other(other),
+        }
+    }
+
+    #[inline]
+    fn segment(&self) -> Option<&Arc<Segment>> {
+        match &self.other {
+            None | Some(Entry::Span(_)) => self.span.segment.as_ref(),
+            Some(Entry::Ended(segment)) => segment.as_ref(),
+            Some(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| segment),
+            Some(Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence) => None,
+        }
+    }
+
+    fn take(&mut self) -> Entry {
+        self.id = 0;
+        match self.other.take() {
+            Some(other) => other,
+            None => {
+                let mut span = mem::replace(&mut self.span, OpenSpan::blank());
+                // Memory of no span's stays here.
+                if span.details.attributes.is_empty() {
+                    self.span.details.attributes = mem::take(&mut span.details.attributes);
+                }
+                Entry::Span(span)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Stack {
+    /// Those below `depth` are in use; those above wait to be used again.
+    frames: Vec<Frame>,
+    depth: usize,
+    /// How many of those in use are tombstones.
+    ended: usize,
+}
+
+impl Stack {
+    pub(super) const fn new() -> Self {
+        Stack { frames: Vec::new(), depth: 0, ended: 0 }
+    }
+
+    #[inline]
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    #[inline]
+    pub(super) fn top(&self) -> Option<Top<'_>> {
+        self.get(self.depth.checked_sub(1)?)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<Top<'_>> {
+        self.used().get(index).map(Frame::top)
+    }
+
+    /// From the top downwards.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Top<'_>> {
+        self.used().iter().rev().map(Frame::top)
+    }
+
+    #[inline]
+    fn used(&self) -> &[Frame] {
+        self.frames.get(..self.depth).unwrap_or_default()
+    }
+
+    /// The segment that the entry at `base` keeps.
+    #[inline(always)]
+    pub(super) fn segment_at(&self, base: u32) -> Option<&Arc<Segment>> {
+        self.used().get(base as usize)?.segment()
+    }
+
+    /// Where the entry with this id stands; `index` is where it stood when it was pushed.
+    #[inline]
+    pub(super) fn find(&self, id: u64, index: u32) -> Option<usize> {
+        match self.used().get(index as usize) {
+            Some(frame) if frame.id == id => Some(index as usize),
+            _ => self.used().iter().rposition(|frame| frame.id == id),
+        }
+    }
+
+    /// The span at `index`.
+    #[inline]
+    pub(super) fn span_mut(&mut self, index: usize) -> Option<&mut OpenSpan> {
+        match self.frames.get_mut(index) {
+            Some(frame) if frame.other.is_none() && index < self.depth => Some(&mut frame.span),
+            _ => None,
+        }
+    }
+
+    /// The span on top, if it has this id, and what is below it.
+    #[inline(always)]
+    pub(super) fn top_span_mut(&mut self, id: u64) -> Option<(&mut OpenSpan, Below<'_>)> {
+        let (below, rest) = self.frames.split_at_mut_checked(self.depth.checked_sub(1)?)?;
+        match rest.first_mut() {
+            Some(frame) if frame.id == id && frame.other.is_none() => Some((&mut frame.span, Below(below))),
+            _ => None,
+        }
+    }
+
+    /// The frame that will be used next.
+    #[inline(always)]
+    fn next(&mut self) -> &mut Frame {
+        if self.depth >= self.frames.len() {
+            self.grow();
+        }
+        // `grow` has just made it, where it was not there.
+        &mut self.frames[self.depth]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.frames.resize_with(self.depth + 1, Frame::blank);
+    }
+
+    /// Puts a child of the span on top onto it. `base` is the entry that keeps the segment.
+    #[inline(always)]
+    pub(super) fn push_child(
+        &mut self,
+        site: Site,
+        (span_id, parent_id): (SpanId, SpanId),
+        thread: u32,
+        base: u32,
+    ) -> u32 {
+        let frame = self.next();
+        frame.id = span_id.as_u64();
+        frame.span.begin(site, (span_id, parent_id), thread, base);
+        let index = self.depth as u32;
+        self.depth += 1;
+        index
+    }
+
+    /// Puts an entry on top and says at which index.
+    pub(super) fn push(&mut self, entry: Entry) -> u32 {
+        let frame = self.next();
+        frame.id = entry.id();
+        match entry {
+            Entry::Span(span) => {
+                let spare = mem::take(&mut frame.span.details.attributes);
+                frame.span = span;
+                if frame.span.details.attributes.capacity() == 0 {
+                    frame.span.details.attributes = spare;
+                }
+            }
+            other => {
+                let ended = matches!(other, Entry::Ended(_));
+                frame.other = Some(other);
+                self.ended += usize::from(ended);
+            }
+        }
+        // A stack of 2^32 entries would not fit into memory.
+        let index = self.depth as u32;
+        self.depth += 1;
+        index
+    }
+
+    /// Takes the topmost entry off.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let top = self.depth.checked_sub(1)?;
+        self.depth = top;
+        let entry = self.frames.get_mut(top).map(Frame::take);
+        self.ended -= usize::from(matches!(entry, Some(Entry::Ended(_))));
+        self.shrink();
+        entry
+    }
+
+    /// Takes a span off the top that was closed, and so is blank; and tombstones below it.
+    #[inline(always)]
+    pub(super) fn pop_closed(&mut self) {
+        if let Some(top) = self.depth.checked_sub(1) {
+            self.depth = top;
+            if let Some(frame) = self.frames.get_mut(top) {
+                frame.id = 0;
+                debug_assert!(frame.span.is_blank(), "{:?}", frame.span);
+            }
+            if self.ended > 0 || self.frames.len() > KEEP {
+                self.trim();
+                self.shrink();
+            }
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        if self.frames.len() > KEEP && self.depth < self.frames.len() / 4 {
+            self.frames.truncate((self.depth * 2).max(KEEP));
+        }
+    }
+
+    /// Puts `entry` in the place of another, which is returned.
+    pub(super) fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
+        let frame = self.frames.get_mut(index)?;
+        let old = frame.take();
+        self.ended += usize::from(matches!(entry, Entry::Ended(_)));
+        self.ended -= usize::from(matches!(old, Entry::Ended(_)));
+        frame.id = entry.id();
+        frame.other = Some(entry);
+        Some(old)
+    }
+
+    /// Takes tombstones off the top.
+    pub(super) fn trim(&mut self) {
+        while let Some(Top::Other(Entry::Ended(_))) = self.top() {
+            self.pop();
+        }
+    }
+
+    /// The empty list of the next frame, with what memory it has.
+    #[inline]
+    pub(super) fn spare_list(&mut self) -> Vec<Attribute> {
+        mem::take(&mut self.next().span.details.attributes)
+    }
+
+    /// Gives the next frame an empty list, if it has none with memory.
+    pub(super) fn keep_list(&mut self, mut list: Vec<Attribute>) {
+        list.clear();
+        let kept = &mut self.next().span.details.attributes;
+        if kept.capacity() == 0 && list.capacity() <= KEEP_ATTRIBUTES {
+            *kept = list;
+        }
+    }
+}
+
+/// What is below the top of the stack.
+pub(super) struct Below<'a>(&'a [Frame]);
+
+impl<'a> Below<'a> {
+    /// As [`Stack::segment_at`].
+    #[inline(always)]
+    pub(super) fn segment_at(&self, base: u32) -> Option<&'a Arc<Segment>> {
+        self.0.get(base as usize)?.segment()
+    }
+}
