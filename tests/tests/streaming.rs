@@ -280,6 +280,29 @@ fn a_hanging_endpoint_holds_up_nobody_and_the_losses_are_counted() {
     assert_eq!(stats.started, stats.sent + stats.lost.total(), "{stats:?}");
 }
 
+// behaviour 48
+#[test]
+fn slow_and_refusing_endpoints_do_not_change_what_an_end_costs() {
+    for answer in [Answer::status(200).after(Duration::from_millis(300)), Answer::close(), Answer::status(503)] {
+        let receiver = receiver();
+        receiver.answer_with(answer.clone());
+        let runtime = runtime(&receiver);
+        {
+            let _entered = runtime.enter();
+            let _root = start_span("root").start();
+            for _ in 0..5 {
+                let cost = median_cost(1000);
+                assert!(cost < 100_000, "the median end took {cost} ns in front of {answer:?}");
+            }
+        }
+        runtime.flush(SOON);
+        let stats = runtime.stats();
+        assert_eq!((stats.open, stats.buffered), (0, 0), "{stats:?}");
+        assert_eq!(stats.started, stats.sent + stats.lost.total(), "{stats:?}");
+        assert_eq!(receiver.violations(), [""; 0]);
+    }
+}
+
 // behaviour 50, 52
 #[test]
 fn refused_and_failed_envelopes_are_counted_by_reason() {

@@ -141,17 +141,16 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) ->
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
 #[inline(never)]
 pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
-    let mut guard = SpanGuard::nothing();
-    context::with(|local| {
-        guard = if let Some((id, index)) = local.push_child(Site::Call(site)) {
-            SpanGuard::new(guard::Kind::Recording { id, index })
+    let kind = context::with(|local| {
+        if let Some((id, index)) = local.push_child(Site::Call(site)) {
+            guard::Kind::Recording { id, index }.pack()
         } else if let Some(runtime) = local.unsampled_child() {
-            SpanGuard::new(guard::Kind::UnsampledChild { runtime })
+            guard::Kind::UnsampledChild { runtime }.pack()
         } else {
-            SpanGuard::new(begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default()))
-        };
+            begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default()).pack()
+        }
     });
-    guard
+    SpanGuard::packed(kind.unwrap_or(guard::Kind::Nothing.pack()))
 }
 
 /// Starts a span that is not simply a child of the recording span on top.

@@ -50,16 +50,29 @@ const RECORDING: u64 = 1;
 const UNSAMPLED_SEGMENT: u64 = 2;
 const UNSAMPLED_CHILD: u64 = 3;
 
-impl SpanGuard {
+impl Kind {
+    /// The two words of a guard.
     #[inline(always)]
-    pub(super) const fn new(kind: Kind) -> Self {
-        let (id, tag, number) = match kind {
+    pub(super) const fn pack(self) -> (u64, u64) {
+        let (id, tag, number) = match self {
             Kind::Nothing => (0, NOTHING, 0),
             Kind::Recording { id, index } => (id, RECORDING, index),
             Kind::UnsampledSegment { token, index } => (token, UNSAMPLED_SEGMENT, index),
             Kind::UnsampledChild { runtime } => (0, UNSAMPLED_CHILD, runtime),
         };
-        SpanGuard { id, at: (number as u64) << 32 | tag, not_send: PhantomData }
+        (id, (number as u64) << 32 | tag)
+    }
+}
+
+impl SpanGuard {
+    #[inline(always)]
+    pub(super) const fn new(kind: Kind) -> Self {
+        Self::packed(kind.pack())
+    }
+
+    #[inline(always)]
+    pub(super) const fn packed((id, at): (u64, u64)) -> Self {
+        SpanGuard { id, at, not_send: PhantomData }
     }
 
     #[inline(always)]

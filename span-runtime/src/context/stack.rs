@@ -111,11 +111,13 @@ pub(super) struct Stack {
     depth: usize,
     /// How many of those in use are tombstones.
     ended: usize,
+    /// There are tombstones, or more frames than are worth keeping.
+    unusual: bool,
 }
 
 impl Stack {
     pub(super) const fn new() -> Self {
-        Stack { frames: Vec::new(), depth: 0, ended: 0 }
+        Stack { frames: Vec::new(), depth: 0, ended: 0, unusual: false }
     }
 
     #[inline]
@@ -190,6 +192,14 @@ impl Stack {
     #[cold]
     fn grow(&mut self) {
         self.frames.resize_with(self.depth + 1, Frame::blank);
+        self.unusual |= self.frames.len() > KEEP;
+    }
+
+    #[cold]
+    fn tidy(&mut self) {
+        self.trim();
+        self.shrink();
+        self.unusual = self.ended > 0 || self.frames.len() > KEEP;
     }
 
     /// Puts a child of the span on top onto it. `base` is the entry that keeps the segment.
@@ -225,6 +235,7 @@ impl Stack {
                 let ended = matches!(other, Entry::Ended(_));
                 frame.other = Some(other);
                 self.ended += usize::from(ended);
+                self.unusual |= ended;
             }
         }
         // A stack of 2^32 entries would not fit into memory.
@@ -252,9 +263,8 @@ impl Stack {
                 frame.id = 0;
                 debug_assert!(frame.span.is_blank(), "{:?}", frame.span);
             }
-            if self.ended > 0 || self.frames.len() > KEEP {
-                self.trim();
-                self.shrink();
+            if self.unusual {
+                self.tidy();
             }
         }
     }
@@ -272,6 +282,7 @@ impl Stack {
         let old = frame.take();
         self.ended += usize::from(matches!(entry, Entry::Ended(_)));
         self.ended -= usize::from(matches!(old, Entry::Ended(_)));
+        self.unusual |= self.ended > 0;
         frame.id = entry.id();
         frame.other = Some(entry);
         Some(old)

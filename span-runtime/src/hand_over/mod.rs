@@ -141,15 +141,23 @@ impl<T> Producer<T> {
         self.open.is_some() && self.written + count <= CAPACITY
     }
 
-    /// Writes and publishes a single item, for which the caller has seen that there is [room](Self::fits); else it is dropped.
+    /// Writes and publishes a single item, for which the caller has seen that there is [room](Self::fits).
     #[inline(always)]
     pub(crate) fn push(&mut self, item: T) {
-        if let Some(chunk) = &self.open {
-            debug_assert!(self.written < CAPACITY, "the caller has seen that it fits");
-            chunk.write(self.written, item);
-            self.written += 1;
-            chunk.publish(self.written);
-            self.doorbell.ring_if_deep();
+        match &self.open {
+            Some(chunk) => {
+                debug_assert!(self.written < CAPACITY, "the caller has seen that it fits");
+                chunk.write(self.written, item);
+                self.written += 1;
+                chunk.publish(self.written);
+                self.doorbell.ring_if_deep();
+            }
+            // `fits` is false without an open chunk. The item is forgotten rather than dropped: a drop would want its
+            // address, and so keep the item in memory on the way to its slot.
+            None => {
+                debug_assert!(false, "the caller has seen that it fits");
+                std::mem::forget(item);
+            }
         }
     }
 
