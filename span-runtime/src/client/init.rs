@@ -240,3 +240,26 @@ impl Drop for Guard {
         self.uninstall();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::CaptureTransport;
+    use crate::{LossReason, start_span};
+
+    // behaviour 49, 50
+    #[test]
+    fn a_span_that_ends_after_the_close_is_counted_lost() {
+        let options = Options::new().transport(CaptureTransport::new()).traces_sample_rate(1.0);
+        let runtime = Runtime::new(options).expect("the options are valid");
+        let core = runtime.running.as_ref().map(|running| Arc::clone(&running.core)).expect("it runs");
+        let _entered = runtime.enter();
+        let root = start_span("root").start();
+        start_span("in time").start().end();
+        assert!(runtime.close(Duration::from_secs(10)));
+        drop(root);
+        let stats = core.stats();
+        assert_eq!((stats.started, stats.sent, stats.buffered, stats.open), (2, 1, 0, 0), "{stats:?}");
+        assert_eq!(stats.lost.get(LossReason::InternalSdkError), 1, "{stats:?}");
+    }
+}

@@ -92,7 +92,9 @@ impl Lane {
         let Site::Call(site) = open.site else { return false };
         let in_place = self.last_segment == Arc::as_ptr(segment).addr() && self.producer.fits(1);
         if in_place {
-            self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end)));
+            if !self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end))) {
+                self.lose(NoRoom::Closed);
+            }
             bump(&self.counters.ended);
         }
         in_place
@@ -110,20 +112,20 @@ impl Lane {
         open.settle(at);
         let record = open.record(open.site, segment, end);
         if let Err(no_room) = self.write_group(segment, record, &mut open.details) {
-            self.lose(no_room, &mut open.details);
+            self.lose(no_room);
+            open.details.attributes.clear();
+            open.details.rare = None;
         }
         bump(&self.counters.ended);
     }
 
     #[cold]
-    fn lose(&self, no_room: NoRoom, details: &mut Details) {
+    fn lose(&self, no_room: NoRoom) {
         let reason = match no_room {
             NoRoom::Full => LossReason::QueueOverflow,
             NoRoom::Closed => LossReason::InternalSdkError,
         };
         self.core.losses.add(reason, 1);
-        details.attributes.clear();
-        details.rare = None;
     }
 
     /// A span with what belongs to it, and its segment ahead where that is not the last one's.
@@ -149,8 +151,7 @@ impl Lane {
         if let Some(rare) = details.rare.take() {
             room.write(Slot::Rare(rare));
         }
-        room.publish();
-        Ok(())
+        if room.publish() { Ok(()) } else { Err(NoRoom::Closed) }
     }
 }
 

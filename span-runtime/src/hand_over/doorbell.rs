@@ -19,6 +19,8 @@ pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const AWAKE: u8 = 0;
 const NAPPING: u8 = 1;
 const DEEP: u8 = 2;
+/// There will be no flusher any more. What is published now is never taken.
+const GONE: u8 = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct Doorbell {
@@ -27,19 +29,30 @@ pub(crate) struct Doorbell {
 }
 
 impl Doorbell {
-    /// Wakes the flusher if it is in deep sleep. On the span's path.
-    #[inline]
-    pub(crate) fn ring_if_deep(&self) {
-        if self.state.load(Ordering::Relaxed) == DEEP {
-            self.ring();
-        }
+    /// After something was published: wakes the flusher if it is in deep sleep. Returns whether there is a flusher at all. On
+    /// the span's path.
+    #[inline(always)]
+    pub(crate) fn published(&self) -> bool {
+        self.state.load(Ordering::Relaxed) < DEEP || self.wake_or_gone()
+    }
+
+    #[cold]
+    fn wake_or_gone(&self) -> bool {
+        self.ring();
+        self.state.load(Ordering::Relaxed) != GONE
+    }
+
+    /// The flusher takes nothing any more.
+    pub(crate) fn gone(&self) {
+        self.state.store(GONE, Ordering::SeqCst);
     }
 
     /// Wakes the flusher if it sleeps at all. Of several callers one pays.
     #[cold]
     pub(crate) fn ring(&self) {
         // AcqRel: what was done before ringing is seen by the flusher when it finds itself awake.
-        if self.state.swap(AWAKE, Ordering::AcqRel) != AWAKE {
+        let asleep = |state| matches!(state, NAPPING | DEEP).then_some(AWAKE);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, asleep).is_ok() {
             if let Some(sleeper) = self.sleeper.get() {
                 sleeper.unpark();
             }

@@ -55,7 +55,14 @@ pub(crate) fn hand_over<T, C>(budget: Arc<Budget>, doorbell: Arc<Doorbell>) -> (
     let (ring_in, ring_out) = bounded(most_chunks);
     let (pool_in, pool_out) = bounded(most_chunks);
     let source = Source { ring: ring_in, pool: pool_out, budget: Arc::clone(&budget), doorbell };
-    let consumer = Consumer { ring: ring_out, pool: pool_in, pooled: source.pool.clone(), budget, live: Vec::new() };
+    let consumer = Consumer {
+        doorbell: Arc::clone(&source.doorbell),
+        ring: ring_out,
+        pool: pool_in,
+        pooled: source.pool.clone(),
+        budget,
+        live: Vec::new(),
+    };
     (source, consumer)
 }
 
@@ -141,22 +148,24 @@ impl<T> Producer<T> {
         self.open.is_some() && self.written + count <= CAPACITY
     }
 
-    /// Writes and publishes a single item, for which the caller has seen that there is [room](Self::fits).
+    /// Writes and publishes a single item, for which the caller has seen that there is [room](Self::fits). False if
+    /// nobody will take it.
     #[inline(always)]
-    pub(crate) fn push(&mut self, item: T) {
+    pub(crate) fn push(&mut self, item: T) -> bool {
         match &self.open {
             Some(chunk) => {
                 debug_assert!(self.written < CAPACITY, "the caller has seen that it fits");
                 chunk.write(self.written, item);
                 self.written += 1;
                 chunk.publish(self.written);
-                self.doorbell.ring_if_deep();
+                self.doorbell.published()
             }
             // `fits` is false without an open chunk. The item is forgotten rather than dropped: a drop would want its
             // address, and so keep the item in memory on the way to its slot.
             None => {
                 debug_assert!(false, "the caller has seen that it fits");
                 std::mem::forget(item);
+                false
             }
         }
     }
@@ -242,15 +251,15 @@ impl<T> Reservation<'_, T> {
         self.next = (self.next + 1).min(self.end);
     }
 
-    /// Shows the group to the consumer, and wakes it if it is in deep sleep.
+    /// Shows the group to the consumer, and wakes it if it is in deep sleep. False if nobody will take it.
     #[inline]
-    pub(crate) fn publish(self) {
+    pub(crate) fn publish(self) -> bool {
         let end = self.next;
         *self.written = end;
         self.chunk.publish(end);
         let doorbell = self.doorbell;
         std::mem::forget(self);
-        doorbell.ring_if_deep();
+        doorbell.published()
     }
 }
 
@@ -264,6 +273,7 @@ impl<T> Drop for Reservation<'_, T> {
 
 /// The reading end; there is one.
 pub(crate) struct Consumer<T, C> {
+    doorbell: Arc<Doorbell>,
     ring: Receiver<Arc<Chunk<T>>>,
     pool: Sender<Arc<Chunk<T>>>,
     pooled: Receiver<Arc<Chunk<T>>>,
@@ -330,6 +340,12 @@ fn recycle<T>(pool: &Sender<Arc<Chunk<T>>>, budget: &Budget, chunk: &Arc<Chunk<T
         }
     }
     budget.give_back(size_of::<Chunk<T>>());
+}
+
+impl<T, C> Drop for Consumer<T, C> {
+    fn drop(&mut self) {
+        self.doorbell.gone();
+    }
 }
 
 impl<T, C> fmt::Debug for Consumer<T, C> {

@@ -17,8 +17,7 @@ fn push<T>(producer: &mut Producer<T>, items: impl IntoIterator<Item = T>) -> Re
     for item in items {
         room.write(item);
     }
-    room.publish();
-    Ok(())
+    if room.publish() { Ok(()) } else { Err(NoRoom::Closed) }
 }
 
 impl<T, C, F: FnMut(&mut C, T)> Sink<T, C> for F {
@@ -112,9 +111,12 @@ fn the_budget_bounds_it_and_is_given_back() {
 #[test]
 fn nothing_is_accepted_after_the_consumer_has_gone() {
     let (source, consumer, _) = ends::<u8>(1 << 20);
-    let mut producer = source.producer();
+    let (mut fresh, mut with_open_chunk) = (source.producer(), source.producer());
+    push(&mut with_open_chunk, [1]).expect("room");
     drop(consumer);
-    assert_eq!(push(&mut producer, [1]), Err(NoRoom::Closed));
+    assert_eq!(push(&mut fresh, [1]), Err(NoRoom::Closed));
+    assert_eq!(push(&mut with_open_chunk, [1]), Err(NoRoom::Closed));
+    assert!(with_open_chunk.fits(1) && !with_open_chunk.push(1));
 }
 
 #[test]
