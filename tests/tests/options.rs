@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use span_runtime::{InitError, Options, Runtime, start_span};
+use span_runtime::{Options, Runtime, start_span};
 
 fn refusal(options: Options) -> String {
     Runtime::new(options).expect_err("the options are invalid").to_string()
@@ -22,15 +22,6 @@ fn invalid_options_are_refused_with_what_was_given_and_what_would_work() {
     assert!(message.contains("5ms") && message.contains("1 s"), "{message}");
     let message = refusal(Options::new().dsn("https://key@host/project"));
     assert!(message.contains("malformed dsn") && message.contains("project"), "{message}");
-}
-
-#[test]
-fn https_without_tls_is_refused_and_not_tried() {
-    let result = Runtime::new(Options::new().dsn("https://0123456789abcdef0123456789abcdef@localhost/1"));
-    if let Err(error) = result {
-        assert!(matches!(error, InitError::NoTls), "{error}");
-        assert!(error.to_string().contains("feature `tls`"));
-    }
 }
 
 #[test]

@@ -538,26 +538,3 @@ fn below_a_span_that_records_nothing_a_segment_starts() {
     start_span("child of nothing").parent(&nothing).start().end();
     assert!(harness.finish()[0].is_segment);
 }
-
-// behaviour 48
-#[test]
-fn a_transport_that_is_instrumented_does_not_feed_itself() {
-    struct Instrumented(span_runtime::testing::CaptureTransport);
-    impl span_runtime::transport::Transport for Instrumented {
-        fn send(
-            &mut self,
-            envelope: &[u8],
-        ) -> Result<span_runtime::transport::Response, span_runtime::transport::TransportError> {
-            let span = start_span("send").start();
-            assert_eq!(span.trace_id(), None);
-            self.0.send(envelope)
-        }
-    }
-    let capture = span_runtime::testing::CaptureTransport::new();
-    let options = span_runtime::Options::new().transport(Instrumented(capture.clone())).traces_sample_rate(1.0);
-    let guard = span_runtime::init(options).expect("the one test of this binary that installs a runtime");
-    start_span("work").start().end();
-    assert!(guard.flush(span_tests::SOON));
-    assert_eq!(guard.stats().started, 1);
-    assert_eq!(capture.span_count(), 1);
-}

@@ -78,12 +78,13 @@ impl Runtime {
 
     /// Makes this the runtime of spans that start on this thread without a parent, until the guard is dropped.
     pub fn enter(&self) -> RuntimeGuard {
-        let entered = self.running.as_ref().and_then(|running| {
-            context::with(|local| {
-                let token = local.token();
-                let index = local.push(Entry::Runtime(token, Arc::clone(&running.core)));
-                (token, index)
-            })
+        let entered = context::with(|local| {
+            let token = local.token();
+            let entry = match &self.running {
+                Some(running) => Entry::Runtime(token, Arc::clone(&running.core)),
+                None => Entry::Silence(token),
+            };
+            (token, local.push(entry))
         });
         RuntimeGuard { entered, not_send: PhantomData }
     }

@@ -352,3 +352,17 @@ impl From<ParseDsnError> for InitError {
         InitError::Dsn(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_without_tls_is_refused_and_not_tried() {
+        let resolved = Options::new().dsn("https://0123456789abcdef0123456789abcdef@localhost/1").resolve();
+        assert_eq!(resolved.is_ok(), cfg!(feature = "tls"));
+        if let Err(error) = resolved {
+            assert!(matches!(error, InitError::NoTls) && error.to_string().contains("feature `tls`"), "{error}");
+        }
+    }
+}

@@ -105,12 +105,12 @@ impl Local {
                     Place::Child(segment, open.span_id, Some(base))
                 }
                 Some(Top::Other(Entry::Context(_, handle))) => self.below(handle),
-                Some(Top::Other(Entry::Silence)) => Place::Nowhere,
+                Some(Top::Other(Entry::Silence(_))) => Place::Nowhere,
                 Some(Top::Other(Entry::Trace(_, trace, core))) => Place::Root(core.clone(), Some(Arc::clone(trace))),
                 Some(Top::Other(Entry::Runtime(_, core))) => Place::Root(Some(Arc::clone(core)), None),
                 Some(Top::Other(Entry::Span(_) | Entry::Ended(_))) | None => Place::Root(None, None),
             },
-            ParentKind::Root => Place::Root(self.nearest_runtime(), self.nearest_trace()),
+            ParentKind::Root => self.new_root(),
             ParentKind::Of(handle) => self.below(handle),
         }
     }
@@ -119,8 +119,19 @@ impl Local {
     fn below<'a>(&'a self, handle: &'a SpanHandle) -> Place<'a> {
         match handle.place() {
             Some((segment, span_id)) => Place::Child(segment, span_id, None),
-            None => Place::Root(self.nearest_runtime(), self.nearest_trace()),
+            None => self.new_root(),
         }
+    }
+
+    /// A root below whatever is current: in its runtime and trace, unless nothing is to be recorded here.
+    #[cold]
+    fn new_root(&self) -> Place<'_> {
+        let silent = self.stack.iter().find_map(|entry| match entry {
+            Top::Other(Entry::Silence(_)) => Some(true),
+            Top::Span(_) | Top::Other(Entry::Context(..) | Entry::Runtime(..)) => Some(false),
+            Top::Other(_) => None,
+        });
+        if silent == Some(true) { Place::Nowhere } else { Place::Root(self.nearest_runtime(), self.nearest_trace()) }
     }
 
     #[cold]
@@ -133,7 +144,7 @@ impl Local {
             Top::Other(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| Arc::clone(&segment.core)),
             Top::Other(Entry::Runtime(_, core)) => Some(Arc::clone(core)),
             Top::Other(Entry::Trace(_, _, core)) => core.clone(),
-            Top::Other(Entry::Span(_) | Entry::Silence | Entry::Ended(_)) => None,
+            Top::Other(Entry::Span(_) | Entry::Silence(_) | Entry::Ended(_)) => None,
         })
     }
 
@@ -285,7 +296,7 @@ impl Local {
             Some(Top::Other(Entry::Context(_, handle))) => Current::Elsewhere(handle.clone()),
             Some(Top::Other(Entry::Trace(_, trace, core))) => Current::Trace(Arc::clone(trace), core.clone()),
             Some(Top::Other(Entry::Runtime(_, core))) => Current::Runtime(Arc::clone(core)),
-            Some(Top::Other(Entry::Span(_) | Entry::Silence | Entry::Ended(_))) | None => Current::Nothing,
+            Some(Top::Other(Entry::Span(_) | Entry::Silence(_) | Entry::Ended(_))) | None => Current::Nothing,
         }
     }
 
@@ -485,7 +496,10 @@ pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
 
 /// From here on nothing that starts on this thread records anything. For the threads of a runtime.
 pub(crate) fn silence() {
-    with(|local| local.push(Entry::Silence));
+    with(|local| {
+        let token = local.token();
+        local.push(Entry::Silence(token))
+    });
 }
 
 /// What is current.

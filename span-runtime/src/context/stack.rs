@@ -33,8 +33,9 @@ pub(crate) enum Entry {
     Trace(u64, Arc<Trace>, Option<Arc<Core>>),
     /// Segments that start here belong to this runtime.
     Runtime(u64, Arc<Core>),
-    /// This thread is one of ours: spans that start here record nothing, or the pipeline would feed itself.
-    Silence,
+    /// Spans that start here record nothing: on a thread of ours, or the pipeline would feed itself; and where a runtime was
+    /// entered that sends nowhere.
+    Silence(u64),
     /// An ended span below others; kept for the segment that they find through it.
     Ended(Option<Arc<Segment>>),
 }
@@ -43,8 +44,8 @@ impl Entry {
     fn id(&self) -> u64 {
         match self {
             Entry::Span(open) => open.span_id.as_u64(),
-            Entry::Context(id, _) | Entry::Trace(id, ..) | Entry::Runtime(id, _) => *id,
-            Entry::Silence | Entry::Ended(_) => 0,
+            Entry::Context(id, _) | Entry::Trace(id, ..) | Entry::Runtime(id, _) | Entry::Silence(id) => *id,
+            Entry::Ended(_) => 0,
         }
     }
 }
@@ -84,7 +85,7 @@ impl Frame {
             None | Some(Entry::Span(_)) => self.span.segment.as_ref(),
             Some(Entry::Ended(segment)) => segment.as_ref(),
             Some(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| segment),
-            Some(Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence) => None,
+            Some(Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence(_)) => None,
         }
     }
 
