@@ -275,26 +275,35 @@ impl Options {
     }
 
     fn attribute(&mut self, input: ParseStream<'_>, cx: &mut Ctxt) -> syn::Result<()> {
-        let key_span = input.span();
-        let key = key(input)?;
-        if key.is_empty() {
-            cx.error(key_span, "the key is empty");
-        }
-        if !input.peek(Token![=]) || input.peek(Token![==]) {
-            return Err(syn::Error::new(key_span, format!("`{key}` has no value: write `\"{key}\" = value`")));
-        }
-        let sign: Token![=] = input.parse()?;
-        if input.is_empty() || input.peek(Token![,]) {
-            return Err(syn::Error::new(sign.span, format!("expected the value of `{key}` after `=`")));
-        }
-        let value = input.parse()?;
-        self.attributes.push(Attribute { key, key_span, value });
+        self.attributes.push(pair(input, cx)?);
         Ok(())
     }
 }
 
+/// `"key" = value` or `dotted.key = value`.
+pub(crate) fn pair(input: ParseStream<'_>, cx: &mut Ctxt) -> syn::Result<Attribute> {
+    let key_span = input.span();
+    let key = key(input)?;
+    if key.is_empty() {
+        cx.error(key_span, "the key is empty");
+    }
+    if !input.peek(Token![=]) || input.peek(Token![==]) {
+        return Err(syn::Error::new(key_span, format!("`{key}` has no value: write `\"{key}\" = value`")));
+    }
+    let sign: Token![=] = input.parse()?;
+    if input.is_empty() || input.peek(Token![,]) {
+        return Err(syn::Error::new(sign.span, format!("expected the value of `{key}` after `=`")));
+    }
+    let value = input.parse()?;
+    Ok(Attribute { key, key_span, value })
+}
+
 /// Runs a parser that reports into `cx` and consumes all of `tokens`.
-fn parse_with(tokens: TokenStream, cx: &mut Ctxt, parser: impl FnOnce(ParseStream<'_>, &mut Ctxt) -> syn::Result<()>) {
+pub(crate) fn parse_with(
+    tokens: TokenStream,
+    cx: &mut Ctxt,
+    parser: impl FnOnce(ParseStream<'_>, &mut Ctxt) -> syn::Result<()>,
+) {
     let parsed = (|input: ParseStream<'_>| parser(input, &mut *cx)).parse2(tokens);
     if let Err(error) = parsed {
         cx.push(error);
@@ -302,7 +311,7 @@ fn parse_with(tokens: TokenStream, cx: &mut Ctxt, parser: impl FnOnce(ParseStrea
 }
 
 /// Entries between commas, a trailing comma allowed. An entry that fails costs only itself.
-fn entries(
+pub(crate) fn entries(
     input: ParseStream<'_>,
     cx: &mut Ctxt,
     mut entry: impl FnMut(ParseStream<'_>, &mut Ctxt) -> syn::Result<()>,
@@ -317,7 +326,7 @@ fn entries(
 }
 
 /// Consumes the comma behind an entry.
-fn end_of_entry(input: ParseStream<'_>, cx: &mut Ctxt) {
+pub(crate) fn end_of_entry(input: ParseStream<'_>, cx: &mut Ctxt) {
     if input.is_empty() {
         return;
     }
@@ -330,7 +339,7 @@ fn end_of_entry(input: ParseStream<'_>, cx: &mut Ctxt) {
 }
 
 /// Moves to the next comma outside of brackets: where reading goes on after a mistake.
-fn skip_to_comma(input: ParseStream<'_>) {
+pub(crate) fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         if input.parse::<TokenTree>().is_err() {
             return;
@@ -339,13 +348,13 @@ fn skip_to_comma(input: ParseStream<'_>) {
 }
 
 /// `= expr` behind an option's word.
-fn value_of(word: &Ident, input: ParseStream<'_>) -> syn::Result<Expr> {
+pub(crate) fn value_of(word: &Ident, input: ParseStream<'_>) -> syn::Result<Expr> {
     assignment(word, input)?;
     input.parse()
 }
 
 /// The `=` behind an option's word, and that something follows it.
-fn assignment(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+pub(crate) fn assignment(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
     if !input.peek(Token![=]) {
         return Err(syn::Error::new(word.span(), format!("`{word}` takes a value: write `{word} = …`")));
     }
@@ -357,7 +366,7 @@ fn assignment(word: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
 }
 
 /// `(…)` behind an option's word.
-fn list_of(word: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+pub(crate) fn list_of(word: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
     if !input.peek(syn::token::Paren) {
         return Err(syn::Error::new(word.span(), format!("`{word}` takes a list: write `{word}({example})`")));
     }
@@ -421,7 +430,7 @@ fn starts_with_pair(input: ParseStream<'_>) -> bool {
     key(&ahead).is_ok() && ahead.peek(Token![=]) && !ahead.peek(Token![==])
 }
 
-fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
+pub(crate) fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
     match &name {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             if text.value().trim().is_empty() {
@@ -437,7 +446,7 @@ fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
     }
 }
 
-fn string_literal(value: &Expr) -> Option<&LitStr> {
+pub(crate) fn string_literal(value: &Expr) -> Option<&LitStr> {
     match value {
         Expr::Lit(ExprLit { attrs, lit: Lit::Str(text) }) if attrs.is_empty() => Some(text),
         Expr::Group(group) => string_literal(&group.expr),
@@ -445,7 +454,7 @@ fn string_literal(value: &Expr) -> Option<&LitStr> {
     }
 }
 
-fn literal_expr(text: LitStr) -> ExprLit {
+pub(crate) fn literal_expr(text: LitStr) -> ExprLit {
     ExprLit { attrs: Vec::new(), lit: Lit::Str(text) }
 }
 

@@ -4,7 +4,7 @@
 //! user's code, nor the other way round. Items are not hygienic, so each stands in a block of its
 //! own in which no token of the user's stands.
 
-use proc_macro2::{Group, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::LitStr;
 use syn::ext::IdentExt as _;
@@ -65,6 +65,8 @@ pub(crate) struct Printer<'a> {
     /// The call site's name, where the options give none that is known now.
     default_name: TokenStream,
     default_op: Option<&'static str>,
+    /// The function of `__private::lock` that compiles where the macro may stand.
+    lock: &'static str,
 }
 
 impl<'a> Printer<'a> {
@@ -72,13 +74,14 @@ impl<'a> Printer<'a> {
         options: &'a Options,
         default_name: TokenStream,
         default_op: Option<&'static str>,
+        lock: &'static str,
     ) -> Printer<'a> {
         let krate = match &options.krate {
             Some(path) => path.to_token_stream(),
             None => quote_spanned!(ours()=> ::span_runtime),
         };
         let rt = quote_spanned!(ours()=> #krate::__private);
-        Printer { krate, rt, options, default_name, default_op }
+        Printer { krate, rt, options, default_name, default_op, lock }
     }
 
     /// An expression that starts the span: the static call site, and one call.
@@ -185,7 +188,9 @@ impl<'a> Printer<'a> {
             _ => None,
         };
         let source = self.options.source.iter();
+        let lock = lock(rt, self.lock);
         quote_spanned! {ours()=> {
+            #lock
             static __SPAN_SITE: #rt::Callsite = #rt::Callsite::new(#name) #op #(.source(#source))*;
             &__SPAN_SITE
         }}
@@ -205,6 +210,24 @@ impl<'a> Printer<'a> {
             lines.extend(quote_spanned!(at=> __span_start.attribute(#key, &#name);));
         }
         lines
+    }
+}
+
+/// A constant that compiles where the crate did not declare the other lifecycle. (`lock`, in the runtime)
+///
+/// The inner glob wins where the crate declared something, the outer one is the fallback. All paths are resolved outside
+/// of the inner block, where a name of the crate's could stand in the way.
+pub(crate) fn lock(rt: &TokenStream, check: &str) -> TokenStream {
+    let check = Ident::new(check, ours());
+    quote_spanned! {ours()=>
+        #[allow(unused_imports, reason = "a crate need not declare anything")]
+        const _: () = {
+            use #rt::lock::*;
+            {
+                use crate::*;
+                #check::<__SpanLifecycle>()
+            }
+        };
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn span(input: TokenStream) -> TokenStream {
         return quote_spanned!(ours()=> { #errors #body });
     }
     let default_name = quote_spanned!(ours()=> ::core::module_path!());
-    let printer = Printer::new(&options, default_name, None);
+    let printer = Printer::new(&options, default_name, None, "__span_block_streams");
     match call.body {
         Body::Block(block) => expand_block(&printer, &block),
         Body::Async(keywords, block) => expand_async(&printer, &keywords, &block),

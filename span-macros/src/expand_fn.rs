@@ -19,21 +19,22 @@ use crate::valid;
 pub(crate) fn span(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut cx = Ctxt::new();
     let options = Options::of_attribute(args, &mut cx);
-    let function = Function::parse(&item, &mut cx);
+    let function = Function::parse("#[span]", &item, &mut cx);
     if let Some(function) = &function {
         valid::check_function(&options, function, &mut cx);
+        valid::check_lifecycles(&item, "transaction", &mut cx);
         if cx.is_empty() {
             return expand(&options, function);
         }
     }
-    let errors = cx.into_tokens();
+    let (item, errors) = (valid::without_transaction(item), cx.into_tokens());
     quote_spanned!(ours()=> #item #errors)
 }
 
 fn expand(options: &Options, function: &Function) -> TokenStream {
     let name = LitStr::new(&function.sig.ident.unraw().to_string(), ours());
     let default_name = quote_spanned!(ours()=> ::core::concat!(::core::module_path!(), "::", #name));
-    let printer = Printer::new(options, default_name, Some("function"));
+    let printer = Printer::new(options, default_name, Some("function"), "__span_streams");
     let body = Body { options, function, printer };
 
     let statements = if options.given("stream").is_some() {

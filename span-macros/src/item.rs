@@ -22,11 +22,11 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Takes the item apart, or reports why `#[span]` cannot stand on it.
-    pub(crate) fn parse(item: &TokenStream, cx: &mut Ctxt) -> Option<Function> {
+    /// Takes the item apart, or reports why `attribute`, such as `#[span]`, cannot stand on it.
+    pub(crate) fn parse(attribute: &str, item: &TokenStream, cx: &mut Ctxt) -> Option<Function> {
         let mut head: Vec<TokenTree> = item.clone().into_iter().collect();
         let last = head.pop();
-        let keyword = match keyword_of(item) {
+        let keyword = match keyword_of(attribute, item) {
             Ok(keyword) => keyword,
             Err(error) => {
                 cx.push(error);
@@ -34,12 +34,12 @@ impl Function {
             }
         };
         if keyword != "fn" {
-            cx.error(keyword.span(), not_a_function(&keyword.to_string()));
+            cx.error(keyword.span(), not_a_function(attribute, &keyword.to_string()));
             return None;
         }
         let Some(body) = last.as_ref().and_then(braces) else {
             let end = last.map_or_else(Span::call_site, |token| token.span());
-            cx.error(end, "this function has no body to run in a span; put `#[span]` on its implementations");
+            cx.error(end, format!("this function has no body to run; put `{attribute}` on its implementations"));
             return None;
         };
         let head: TokenStream = head.into_iter().collect();
@@ -115,7 +115,7 @@ pub(crate) fn regroup(group: &Group, tokens: TokenStream) -> Group {
 }
 
 /// The word that says what an item is: `fn`, `struct`, `impl`, …
-fn keyword_of(item: &TokenStream) -> syn::Result<Ident> {
+fn keyword_of(attribute: &str, item: &TokenStream) -> syn::Result<Ident> {
     let find = |input: ParseStream<'_>| {
         input.call(Attribute::parse_outer)?;
         input.parse::<Visibility>()?;
@@ -147,7 +147,7 @@ fn keyword_of(item: &TokenStream) -> syn::Result<Ident> {
         match (first, found) {
             (_, Some(word)) if is_item_word(&word) => Ok(word),
             (Some(word), _) => Ok(word),
-            (None, _) => Err(syn::Error::new(end, not_a_function(""))),
+            (None, _) => Err(syn::Error::new(end, not_a_function(attribute, ""))),
         }
     };
     find.parse2(item.clone())
@@ -160,20 +160,21 @@ fn is_item_word(word: &Ident) -> bool {
 }
 
 /// What to do instead, for each kind of item.
-fn not_a_function(keyword: &str) -> String {
+fn not_a_function(attribute: &str, keyword: &str) -> String {
     let instead = match keyword {
-        "impl" => "put it on the methods that are to be spans",
+        "impl" => "put it on its methods",
         "trait" => "put it on methods that have a default body, or on their implementations",
         "mod" => "put it on the functions of the module",
         "struct" | "enum" | "union" => "put it on functions and methods that work with the type",
+        _ if attribute != "#[span]" => "put it on the function around it",
         _ => "to run anything else in a span, write `span!(\"name\", { … })`",
     };
     match keyword {
         "impl" | "trait" | "mod" | "struct" | "enum" | "union" | "type" | "static" | "use" | "const"
         | "macro_rules" => {
-            format!("`#[span]` goes on functions, and this `{keyword}` is none; {instead}")
+            format!("`{attribute}` goes on functions, and this `{keyword}` is none; {instead}")
         }
-        _ => format!("`#[span]` goes on functions, and this is none; {instead}"),
+        _ => format!("`{attribute}` goes on functions, and this is none; {instead}"),
     }
 }
 

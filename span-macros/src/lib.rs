@@ -13,6 +13,8 @@ mod item;
 mod tail;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "legacy")]
+mod transaction;
 mod types;
 mod valid;
 mod words;
@@ -24,6 +26,16 @@ pub fn span(args: TokenStream, item: TokenStream) -> TokenStream {
         return item;
     }
     expand_fn::span(args.into(), item.into()).into()
+}
+
+#[cfg(feature = "legacy")]
+#[doc = include_str!("docs/transaction.md")]
+#[proc_macro_attribute]
+pub fn transaction(args: TokenStream, item: TokenStream) -> TokenStream {
+    if cfg!(feature = "off") {
+        return item;
+    }
+    transaction::expand(args.into(), item.into()).into()
 }
 
 #[doc = include_str!("docs/span_block.md")]

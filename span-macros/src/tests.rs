@@ -6,7 +6,7 @@ use quote::quote;
 use crate::{expand_block, expand_fn};
 
 /// The texts of the `compile_error!` calls in an expansion.
-fn messages(expansion: TokenStream) -> Vec<String> {
+pub(crate) fn messages(expansion: TokenStream) -> Vec<String> {
     let mut found = Vec::new();
     let mut after_error = 0;
     for token in expansion {
@@ -48,6 +48,17 @@ fn assert_said(said: &[String], expected: &[&str]) {
     assert_eq!(said, expected);
 }
 
+/// The constant that holds the crate to its declared lifecycle.
+fn lock(check: TokenStream, krate: TokenStream) -> TokenStream {
+    quote! {
+        #[allow(unused_imports, reason = "a crate need not declare anything")]
+        const _: () = {
+            use #krate::__private::lock::*;
+            { use crate::*; #check::<__SpanLifecycle>() }
+        };
+    }
+}
+
 // behaviour 22
 #[test]
 fn a_plain_function_gets_one_call_site_and_one_call() {
@@ -59,12 +70,14 @@ fn a_plain_function_gets_one_call_site_and_one_call() {
             pub(crate) unsafe extern "C" fn r#load(mut x: u8) { #![allow(unused)] x += 1; half typed. }
         },
     );
+    let lock = lock(quote!(__span_streams), quote!(::span_runtime));
     let expected = quote! {
         /// Kept.
         #[inline]
         pub(crate) unsafe extern "C" fn r#load(mut x: u8) {
             #![allow(unused)]
             let __span_held = ::span_runtime::__private::enter({
+                #lock
                 static __SPAN_SITE: ::span_runtime::__private::Callsite =
                     ::span_runtime::__private::Callsite::new(
                         ::core::concat!(::core::module_path!(), "::", "load")
@@ -84,11 +97,13 @@ fn a_function_with_a_value_has_its_outcome_looked_at() {
         quote!("db", attributes("sentry.op" = "db", "n" = n + 1), parent = None, source = "task"),
         quote! { fn load(n: u8) -> Result<impl Copy, E> { find(n)? } },
     );
+    let lock = lock(quote!(__span_streams), quote!(::span_runtime));
     let expected = quote! {
         fn load(n: u8) -> Result<impl Copy, E> {
             let __span_held = ::span_runtime::__private::enter_with(
                 {
-                    static __SPAN_SITE: ::span_runtime::__private::Callsite =
+                    #lock
+                static __SPAN_SITE: ::span_runtime::__private::Callsite =
                         ::span_runtime::__private::Callsite::new("db").source("task");
                     &__SPAN_SITE
                 },
@@ -119,9 +134,11 @@ fn a_block_stays_a_block() {
     let expansion = expand_block::span(quote!("x", crate = other::path, {
         f()?;
     }));
+    let lock = lock(quote!(__span_block_streams), quote!(other::path));
     let expected = quote! {{
         let __span_held = other::path::__private::enter({
-            static __SPAN_SITE: other::path::__private::Callsite =
+            #lock
+                static __SPAN_SITE: other::path::__private::Callsite =
                 other::path::__private::Callsite::new("x");
             &__SPAN_SITE
         });
@@ -278,7 +295,7 @@ fn other_items_are_told_apart() {
                 #[a]
                 unsafe impl A for B {}
             ),
-            "functions, and this `impl` is none; put it on the methods that are to be spans",
+            "functions, and this `impl` is none; put it on its methods",
         ),
         (
             quote!(
@@ -321,7 +338,7 @@ fn functions_that_cannot_have_a_span() {
         &said_of(quote!(
             fn f(&self);
         )),
-        &["this function has no body to run in a span; put `#[span]` on its implementations"],
+        &["this function has no body to run; put `#[span]` on its implementations"],
     );
     assert_said(
         &said_of(quote!(
@@ -400,6 +417,34 @@ fn forms_of_a_block_that_are_fine() {
     ] {
         assert_said(&said_of_block(input), &[]);
     }
+}
+
+// behaviour 3
+#[test]
+fn a_transaction_on_the_same_function_is_refused_and_taken_off() {
+    let item = quote! {
+        /// Kept.
+        #[::span_runtime::transaction(op = "db")]
+        #[inline]
+        fn load() {}
+    };
+    let expansion = expand_fn::span(TokenStream::new(), item).to_string();
+    assert!(!expansion.contains("op"), "{expansion}");
+    assert!(expansion.contains("inline") && expansion.contains("Kept") && expansion.contains("fn load"), "{expansion}");
+    let said = said_of(quote!(
+        #[transaction]
+        fn load() {}
+    ));
+    let expected = "a function has one lifecycle: `#[span]` streams and `#[transaction]` does not; remove one of them";
+    assert_said(&said, &[expected]);
+    // Another attribute that only ends in a similar word is left alone.
+    assert_said(
+        &said_of(quote!(
+            #[db::in_transaction]
+            fn load() {}
+        )),
+        &[],
+    );
 }
 
 #[test]

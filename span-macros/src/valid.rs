@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 
 use crate::attr::Options;
 use crate::errors::Ctxt;
 use crate::item::Function;
+use crate::tail::is_punct;
 use crate::types::is_never;
 
 /// What must hold for `#[span(…)]` on a function.
@@ -21,6 +23,65 @@ pub(crate) fn check_function(options: &Options, function: &Function, cx: &mut Ct
     check_common(options, cx);
     check_arguments(options, function, cx);
     check_value_options(options, function, cx);
+}
+
+/// A function has one lifecycle: reports the attribute of the other one, where it stands below this one.
+pub(crate) fn check_lifecycles(item: &TokenStream, other: &str, cx: &mut Ctxt) {
+    if let Some(at) = find_attribute(item, other) {
+        let (streams, not) = ("`#[span]` streams", "`#[transaction]` does not");
+        cx.error(at.span(), format!("a function has one lifecycle: {streams} and {not}; remove one of them"));
+    }
+}
+
+/// The item without an attribute `#[transaction]`, which would make another error of the same mistake.
+pub(crate) fn without_transaction(item: TokenStream) -> TokenStream {
+    without_attribute(item, "transaction")
+}
+
+/// The item without an attribute of this name.
+pub(crate) fn without_attribute(item: TokenStream, name: &str) -> TokenStream {
+    if find_attribute(&item, name).is_none() {
+        return item;
+    }
+    let tokens: Vec<TokenTree> = item.into_iter().collect();
+    let mut kept = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.as_slice();
+    while let Some((first, behind)) = rest.split_first() {
+        match behind.first() {
+            Some(TokenTree::Group(group)) if is_punct(first, '#') && names(group, name).is_some() => {
+                rest = behind.get(1..).unwrap_or_default();
+            }
+            _ => {
+                kept.push(first.clone());
+                rest = behind;
+            }
+        }
+    }
+    kept.into_iter().collect()
+}
+
+/// The last word of the path of an attribute with this name, among those at the beginning of an item.
+fn find_attribute(item: &TokenStream, name: &str) -> Option<Ident> {
+    let mut tokens = item.clone().into_iter();
+    while let (Some(hash), Some(TokenTree::Group(group))) = (tokens.next(), tokens.next()) {
+        if !is_punct(&hash, '#') {
+            break;
+        }
+        if let Some(word) = names(&group, name) {
+            return Some(word);
+        }
+    }
+    None
+}
+
+/// The last word of an attribute's path, if it is this one.
+fn names(brackets: &Group, name: &str) -> Option<Ident> {
+    let path =
+        brackets.stream().into_iter().take_while(|token| matches!(token, TokenTree::Ident(_)) || is_punct(token, ':'));
+    match path.last() {
+        Some(TokenTree::Ident(word)) if word == name => Some(word),
+        _ => None,
+    }
 }
 
 /// What must hold for the header of `span!(…)`.

@@ -39,6 +39,13 @@ pub(crate) fn legacy(place: Place, word: &Ident, input: ParseStream<'_>) -> Opti
                 }
             }
         }
+        "set_transaction_name" => match place {
+            Place::Function => "write `name = …`".to_owned(),
+            Place::Block => "the name is the first argument: `span!(\"name\", { … })`".to_owned(),
+        },
+        "status" | "set_status" => "an `Err` sets the status `error`; for any other reason call \
+                                    `current_span().set_status(Status::Error)`"
+            .to_owned(),
         "tag" | "tags" | "set_tag" | "data" | "set_data" => attribute("\"key\" = value"),
         _ => return None,
     };
@@ -71,7 +78,7 @@ pub(crate) fn unknown_source(given: &str, at: Span, cx: &mut Ctxt) {
 }
 
 /// The word that `given` is a slip of the pen for: at most a third of its letters differ.
-fn nearest<'a>(given: &str, words: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, words: &[&'a str]) -> Option<&'a str> {
     words
         .iter()
         .map(|word| (edit_distance(given, word), *word))

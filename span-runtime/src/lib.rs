@@ -48,9 +48,14 @@ mod context;
 mod flusher;
 mod hand_over;
 mod ids;
+#[cfg(feature = "legacy")]
+pub mod legacy;
+mod lifecycle;
 mod link;
 pub mod names;
 mod open;
+#[cfg(feature = "legacy")]
+mod propagation;
 mod protocol;
 mod record;
 mod sampling;
@@ -70,6 +75,7 @@ pub use api::{InSpanStream, InstrumentStream};
 pub use attributes::{AttributeValue, Debugged, Key, Shown, Value, debug, display};
 pub use client::{Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats};
 pub use ids::{ParseIdError, SpanId, TraceId};
+pub use lifecycle::TraceLifecycle;
 pub use link::Link;
 pub use open::Status;
 pub use protocol::ParseDsnError;
@@ -77,6 +83,9 @@ pub use protocol::ParseDsnError;
 pub use span_macros::__span_block;
 /// Runs a function in a span; the rustdoc of `span-macros` lists every option.
 pub use span_macros::span;
+#[cfg(feature = "legacy")]
+/// Runs a function as a transaction, in the legacy API; the rustdoc of `span-macros` lists every option.
+pub use span_macros::transaction;
 
 /// What instrumented code needs in scope.
 pub mod prelude {
@@ -100,6 +109,15 @@ pub mod prelude {
 macro_rules! lifecycle {
     (stream) => {
         $crate::lifecycle!(@stream $);
+        #[doc(hidden)]
+        #[allow(dead_code, reason = "the macros look it up")]
+        pub(crate) type __SpanLifecycle = $crate::__private::lock::DeclaredStream;
+    };
+    (static) => {
+        $crate::lifecycle!(static as legacy);
+    };
+    (static as $legacy:ident) => {
+        $crate::__lifecycle_static!($legacy $);
     };
     (@stream $dollar:tt) => {
         #[allow(unused_macros, reason = "a crate may use the attribute only")]
@@ -108,6 +126,41 @@ macro_rules! lifecycle {
         }
     };
     ($($other:tt)*) => {
-        ::core::compile_error!("`lifecycle!` takes `stream`, the one lifecycle there is: `span_runtime::lifecycle!(stream);`");
+        ::core::compile_error!("`lifecycle!` takes `stream` or `static`: `span_runtime::lifecycle!(stream);`");
+    };
+}
+
+#[cfg(not(feature = "legacy"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lifecycle_static {
+    ($($any:tt)*) => {
+        ::core::compile_error!(
+            "`lifecycle!(static)` needs the legacy API: switch on the feature `legacy` of span-runtime, or declare `lifecycle!(stream)`"
+        );
+    };
+}
+
+#[cfg(feature = "legacy")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lifecycle_static {
+    ($legacy:ident $dollar:tt) => {
+        #[doc(hidden)]
+        #[allow(dead_code, reason = "the macros look it up")]
+        pub(crate) type __SpanLifecycle = $crate::__private::lock::DeclaredStatic;
+
+        #[allow(unused_imports, reason = "a crate may use the attribute only")]
+        pub(crate) use $crate::__private::calls as $legacy;
+
+        #[allow(unused_macros, reason = "it is here to say what to write instead")]
+        macro_rules! span {
+            ($dollar($dollar tokens:tt)*) => {
+                ::core::compile_error!(
+                    "`span!` streams, and this crate declared `lifecycle!(static)`; write `transaction.start_child(\"op\", \
+                     \"description\")` and `finish()` on what it returns, or declare `lifecycle!(stream)` and move the crate over"
+                )
+            };
+        }
     };
 }

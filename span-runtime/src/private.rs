@@ -13,6 +13,9 @@ use crate::open::{Change, Status};
 use crate::record::{Details, Site};
 use crate::{AttributeValue, InSpan, Key, Parent, Span, SpanGuard, Value};
 
+#[cfg(feature = "legacy")]
+pub use crate::legacy::{calls::open as calls, expansion as legacy};
+pub use crate::lifecycle::lock;
 pub use crate::record::Callsite;
 
 /// What the start closure of a call site writes to. It is called only when the span may record.

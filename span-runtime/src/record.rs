@@ -8,6 +8,7 @@
 //! between; and the slots that belong to a span follow it directly.
 
 use std::borrow::Cow;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -92,6 +93,15 @@ impl Site {
         }
     }
 
+    /// Where in the source it is, if a macro knows it.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn location(self) -> Option<&'static Location<'static>> {
+        match self {
+            Site::Call(site) => Some(site.location),
+            Site::Name(_) => None,
+        }
+    }
+
     pub(crate) fn source(self) -> Option<&'static str> {
         match self {
             Site::Call(site) => site.source,
@@ -106,12 +116,15 @@ pub struct Callsite {
     name: &'static str,
     op: Option<&'static str>,
     source: Option<&'static str>,
+    #[cfg_attr(not(feature = "legacy"), expect(dead_code, reason = "only a mix of lifecycles is told by its place"))]
+    location: &'static Location<'static>,
 }
 
 impl Callsite {
     /// A call site whose spans have this name.
+    #[track_caller]
     pub const fn new(name: &'static str) -> Self {
-        Callsite { name, op: None, source: None }
+        Callsite { name, op: None, source: None, location: Location::caller() }
     }
 
     /// Spans from here have this `sentry.op`.

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 #![forbid(unsafe_code)]
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use span_runtime::testing::{CaptureTransport, Span};
@@ -72,4 +73,39 @@ impl Harness {
         drop(self.entered);
         spans
     }
+}
+
+/// The warnings of this process. A logger is the process's, so a test that uses this is alone in its binary.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Begins to collect.
+    ///
+    /// # Panics
+    ///
+    /// When there is a logger already.
+    pub fn install() -> &'static Self {
+        let warnings: &'static Warnings = Box::leak(Box::default());
+        log::set_logger(warnings).expect("there is no other logger");
+        log::set_max_level(log::LevelFilter::Warn);
+        warnings
+    }
+
+    /// What was said until now.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
 }

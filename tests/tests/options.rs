@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use span_runtime::{Options, Runtime, start_span};
+use span_runtime::{Options, Runtime, TraceLifecycle, start_span};
 
 fn refusal(options: Options) -> String {
     Runtime::new(options).expect_err("the options are invalid").to_string()
@@ -105,4 +105,25 @@ fn a_second_init_is_refused_while_the_first_guard_lives() {
     assert!(error.to_string().contains("installed already"), "{error}");
     drop(first);
     drop(span_runtime::init(options()).expect("after the first has gone"));
+}
+
+// behaviour 1
+#[test]
+fn the_lifecycle_comes_from_the_option_or_else_from_the_environment() {
+    let on =
+        [("SENTRY_DSN", "http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1"), ("SENTRY_TRACES_SAMPLE_RATE", "1")];
+    let with = |lifecycle: &str| outcome(&[&on[..], &[("SENTRY_TRACE_LIFECYCLE", lifecycle)]].concat());
+    assert_eq!(with(""), "(true, true)", "the default is to stream");
+    assert_eq!(with("stream"), "(true, true)");
+    let message = with("static");
+    if cfg!(feature = "legacy") {
+        assert_eq!(message, "(false, false)", "nothing streams in the static lifecycle");
+    } else {
+        assert!(message.contains("feature `legacy`"), "{message}");
+    }
+    let message = with("transactions");
+    assert!(message.contains("SENTRY_TRACE_LIFECYCLE") && message.contains("`stream` or `static`"), "{message}");
+
+    let refused = Runtime::new(Options::new().trace_lifecycle(TraceLifecycle::Static));
+    assert_eq!(refused.is_ok(), cfg!(feature = "legacy"), "{refused:?}");
 }

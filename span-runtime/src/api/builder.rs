@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::mem;
+#[cfg(feature = "legacy")]
+use std::panic::Location;
 use std::time::SystemTime;
 
 use super::guard::{self, SpanGuard};
@@ -10,6 +12,9 @@ use super::{AsParent, Parent, ParentKind, SpanHandle};
 use crate::attributes::{AttributeValue, Key};
 use crate::client::global;
 use crate::context::{self, Begun, Entry, Local};
+#[cfg(feature = "legacy")]
+use crate::lifecycle;
+use crate::lifecycle::legacy_words;
 use crate::link::Link;
 use crate::record::{Callsite, Details, Site};
 use crate::segment::SOURCES;
@@ -89,6 +94,7 @@ macro_rules! builder {
 
 impl SpanBuilder {
     builder!();
+    legacy_words!(builder);
 
     /// Makes a span that does not become current: a child of the current span, to be ended from anywhere.
     pub fn inactive(self) -> InactiveSpanBuilder {
@@ -96,8 +102,14 @@ impl SpanBuilder {
     }
 
     /// Starts the span and makes it current on this thread until the guard is dropped.
+    #[cfg_attr(feature = "legacy", track_caller)]
     pub fn start(self) -> SpanGuard {
-        begin_active(&self.parent, self.site, self.details)
+        let span = begin_active(&self.parent, self.site, self.details);
+        #[cfg(feature = "legacy")]
+        if span.is_nothing() {
+            lifecycle::refuse_streaming(Location::caller());
+        }
+        span
     }
 }
 
@@ -112,10 +124,17 @@ pub struct InactiveSpanBuilder {
 
 impl InactiveSpanBuilder {
     builder!();
+    legacy_words!(builder);
 
     /// Starts the span.
+    #[cfg_attr(feature = "legacy", track_caller)]
     pub fn start(self) -> Span {
-        begin_owned(&self.parent, self.site, self.details)
+        let span = begin_owned(&self.parent, self.site, self.details);
+        #[cfg(feature = "legacy")]
+        if span.is_nothing() {
+            lifecycle::refuse_streaming(Location::caller());
+        }
+        span
     }
 }
 
@@ -135,7 +154,9 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) ->
         }
         begin_elsewhere(local, parent, site, mem::take(&mut details))
     });
-    SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing))
+    let guard = SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing));
+    refuse(site, guard.is_nothing());
+    guard
 }
 
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
@@ -150,7 +171,19 @@ pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
             begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default()).pack()
         }
     });
-    SpanGuard::packed(kind.unwrap_or(guard::Kind::Nothing.pack()))
+    let guard = SpanGuard::packed(kind.unwrap_or(guard::Kind::Nothing.pack()));
+    refuse(Site::Call(site), guard.is_nothing());
+    guard
+}
+
+/// What starts by a macro and records nothing may be of the wrong lifecycle.
+#[inline(always)]
+#[cfg_attr(not(feature = "legacy"), expect(unused_variables, reason = "there is one lifecycle only"))]
+fn refuse(site: Site, is_nothing: bool) {
+    #[cfg(feature = "legacy")]
+    if let (true, Some(location)) = (is_nothing, site.location()) {
+        lifecycle::refuse_streaming(location);
+    }
 }
 
 /// Starts a span that is not simply a child of the recording span on top.
@@ -194,5 +227,7 @@ pub(crate) fn begin_owned(parent: &Parent, site: Site, details: Details) -> Span
         },
         Begun::Disabled => span::Kind::Nothing,
     });
-    Span(begun.unwrap_or(span::Kind::Nothing))
+    let span = Span(begun.unwrap_or(span::Kind::Nothing));
+    refuse(site, span.is_nothing());
+    span
 }

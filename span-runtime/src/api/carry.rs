@@ -94,7 +94,7 @@ impl Carried {
     /// Ends the span, if it is one.
     pub(super) fn end(&mut self) {
         if let Some(span) = self.span() {
-            span.finish(None);
+            span.close(None);
         }
     }
 
@@ -102,7 +102,7 @@ impl Carried {
     pub(super) fn cancel(&mut self) {
         if let Some(span) = self.span() {
             span.change(Change::Set(Key::Borrowed(names::CANCELLED), Value::of(true)));
-            span.finish(None);
+            span.close(None);
         }
     }
 }
@@ -132,7 +132,7 @@ impl Drop for Attached<'_> {
         if !self.unwinding && std::thread::panicking() {
             if let Some(span) = carried.span() {
                 span.change(Change::Status(Status::Error));
-                span.finish(None);
+                span.close(None);
             }
         }
     }

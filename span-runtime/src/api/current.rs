@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use super::{SpanHandle, getters, setters};
 use crate::context::{self, Current};
 use crate::ids::{SpanId, TraceId};
+use crate::lifecycle::legacy_words;
 use crate::open::Change;
 use crate::record::{Details, Site};
 
@@ -21,11 +22,16 @@ use crate::record::{Details, Site};
 /// ```
 ///
 /// If there is none, what is returned records nothing.
+#[cfg_attr(feature = "legacy", track_caller)]
 pub fn current_span() -> CurrentSpan {
     let which = match context::current() {
         Current::Span { id, index } => Which::Here { id, index },
         Current::Elsewhere(handle) => Which::Handle(handle),
-        Current::Trace(..) | Current::Runtime(_) | Current::Nothing => Which::Handle(SpanHandle::nothing()),
+        Current::Trace(..) | Current::Runtime(_) | Current::Nothing => {
+            #[cfg(feature = "legacy")]
+            crate::lifecycle::refuse_streaming(std::panic::Location::caller());
+            Which::Handle(SpanHandle::nothing())
+        }
     };
     CurrentSpan { which, not_send: PhantomData }
 }
@@ -61,6 +67,7 @@ impl CurrentSpan {
 
     setters!([&self] self);
     getters!();
+    legacy_words!(span);
 
     /// A handle that other threads and tasks can use.
     pub fn handle(&self) -> SpanHandle {

@@ -8,6 +8,7 @@ use super::{SpanHandle, getters, setters};
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
+use crate::lifecycle::legacy_words;
 use crate::open::Change;
 use crate::record::{Details, Site};
 
@@ -91,6 +92,11 @@ impl SpanGuard {
         SpanGuard::new(Kind::Nothing)
     }
 
+    #[inline(always)]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.at & 0xffff_ffff == NOTHING
+    }
+
     pub(crate) fn change(&self, change: Change) {
         if let Kind::Recording { id, index } = self.kind() {
             context::change(id, index, change);
@@ -106,6 +112,7 @@ impl SpanGuard {
 
     setters!([&self] self);
     getters!();
+    legacy_words!(span);
 
     /// A handle that others can use.
     pub fn handle(&self) -> SpanHandle {
@@ -140,11 +147,11 @@ impl SpanGuard {
 
     /// Ends the span with a time of the caller's. A time before the start counts as the start.
     pub fn end_at(mut self, time: SystemTime) {
-        self.finish(Some(time));
+        self.close(Some(time));
     }
 
     #[inline]
-    fn finish(&mut self, at: Option<SystemTime>) {
+    fn close(&mut self, at: Option<SystemTime>) {
         let kind = self.kind();
         self.at = NOTHING;
         match kind {
@@ -177,7 +184,7 @@ impl Drop for SpanGuard {
             Kind::UnsampledChild { runtime } => {
                 context::with(|local| local.count_unsampled_by_number(runtime));
             }
-            Kind::UnsampledSegment { .. } => self.finish(None),
+            Kind::UnsampledSegment { .. } => self.close(None),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{CurrentSpan, Span, SpanGuard, getters, setters};
 use crate::ids::{SpanId, TraceId};
+use crate::lifecycle::legacy_words;
 use crate::open::{Change, Shared};
 use crate::record::{Details, Site};
 use crate::segment::Segment;
@@ -93,6 +94,7 @@ impl SpanHandle {
 
     setters!([&self] self);
     getters!();
+    legacy_words!(span);
 
     /// The id of the trace.
     pub fn trace_id(&self) -> Option<TraceId> {

@@ -8,6 +8,7 @@ use super::{SpanHandle, getters, setters};
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
+use crate::lifecycle::legacy_words;
 use crate::open::{Change, OpenSpan};
 use crate::record::{Details, Site};
 use crate::segment::Segment;
@@ -36,8 +37,12 @@ pub(super) enum Kind {
 }
 
 impl Span {
-    pub(super) const fn nothing() -> Self {
+    pub(crate) const fn nothing() -> Self {
         Span(Kind::Nothing)
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.0, Kind::Nothing)
     }
 
     pub(crate) fn change(&mut self, change: Change) {
@@ -57,6 +62,7 @@ impl Span {
 
     setters!([&mut self] self);
     getters!();
+    legacy_words!(span);
 
     /// A handle that others can use.
     pub fn handle(&self) -> SpanHandle {
@@ -104,10 +110,10 @@ impl Span {
 
     /// Ends the span with a time of the caller's. A time before the start counts as the start.
     pub fn end_at(mut self, time: SystemTime) {
-        self.finish(Some(time));
+        self.close(Some(time));
     }
 
-    pub(super) fn finish(&mut self, at: Option<SystemTime>) {
+    pub(super) fn close(&mut self, at: Option<SystemTime>) {
         match std::mem::replace(&mut self.0, Kind::Nothing) {
             Kind::Recording(open) => {
                 let end = Reading::now();
@@ -121,7 +127,7 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        self.finish(None);
+        self.close(None);
     }
 }
 

@@ -40,7 +40,8 @@ reasons! {
     CallbackError = "callback_error";
     /// The byte bound was reached before the flusher had it: it could not be handed over.
     QueueOverflow = "queue_overflow";
-    /// The byte bound was reached after that, and its trace was the oldest; or it alone was too large for an envelope.
+    /// The byte bound was reached after that, and its trace was the oldest; or it alone was too large for an envelope. In the
+    /// static lifecycle: its transaction was full, or finished before it.
     BufferOverflow = "buffer_overflow";
     /// The server had asked for a pause.
     RatelimitBackoff = "ratelimit_backoff";
@@ -68,7 +69,7 @@ impl Losses {
     }
 }
 
-/// How many spans were lost, by reason.
+/// How many spans, or transactions, were lost, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LossCounts(pub(crate) [u64; COUNT]);
 
@@ -99,5 +100,63 @@ impl LossCounts {
 
     pub(crate) fn plus(&self, other: &LossCounts) -> LossCounts {
         LossCounts(std::array::from_fn(|index| self.0[index] + other.0[index]))
+    }
+}
+
+/// What an envelope carries, by the categories of client reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) spans: u64,
+    #[cfg(feature = "legacy")]
+    pub(crate) transactions: u64,
+}
+
+impl Load {
+    /// This many spans.
+    pub(crate) fn of_spans(spans: u64) -> Self {
+        Load {
+            spans,
+            #[cfg(feature = "legacy")]
+            transactions: 0,
+        }
+    }
+}
+
+/// Losses to be told to Sentry, by category.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report {
+    pub(crate) spans: LossCounts,
+    #[cfg(feature = "legacy")]
+    pub(crate) transactions: LossCounts,
+}
+
+impl Report {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_category().all(|(_, counts)| counts.total() == 0)
+    }
+
+    /// The counts with the names of their categories.
+    pub(crate) fn by_category(&self) -> impl Iterator<Item = (&'static str, &LossCounts)> {
+        let spans = [("span", &self.spans)];
+        #[cfg(feature = "legacy")]
+        let spans = [spans[0], ("transaction", &self.transactions)];
+        spans.into_iter()
+    }
+
+    /// What is here and not in `other`.
+    pub(crate) fn since(&self, other: &Report) -> Report {
+        Report {
+            spans: self.spans.since(&other.spans),
+            #[cfg(feature = "legacy")]
+            transactions: self.transactions.since(&other.transactions),
+        }
+    }
+
+    pub(crate) fn plus(&self, other: &Report) -> Report {
+        Report {
+            spans: self.spans.plus(&other.spans),
+            #[cfg(feature = "legacy")]
+            transactions: self.transactions.plus(&other.transactions),
+        }
     }
 }

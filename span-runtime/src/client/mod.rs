@@ -14,21 +14,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Sender;
 
+use crate::TraceLifecycle;
 use crate::hand_over::{Budget, Doorbell, Source};
 use crate::record::Slot;
 
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
 pub(crate) use lane::{Lane, LaneCounters};
-pub(crate) use losses::Losses;
+pub(crate) use losses::{Load, Losses, Report};
 pub use losses::{LossCounts, LossReason};
 pub(crate) use options::Settings;
 pub use options::{InitError, Options};
 pub use stats::Stats;
+#[cfg(feature = "legacy")]
+pub(crate) use stats::Sums;
 
 /// What everything that belongs to one runtime shares.
 pub(crate) struct Core {
     /// Tells runtimes apart where holding a pointer would be too much.
     pub(crate) number: u32,
+    lifecycle: TraceLifecycle,
+    /// Of spans that stream: `None` in the static lifecycle.
     sample_rate: Option<f64>,
     closed: AtomicBool,
     pub(crate) source: Source<Slot>,
@@ -39,6 +44,8 @@ pub(crate) struct Core {
     /// Spans in envelopes that the server took.
     pub(crate) sent: AtomicU64,
     register: Mutex<Register>,
+    #[cfg(feature = "legacy")]
+    pub(crate) legacy: crate::legacy::Books,
 }
 
 /// Who has a lane, and what those left behind who had.
@@ -74,7 +81,8 @@ impl Core {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Core {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            sample_rate: settings.traces_sample_rate,
+            lifecycle: settings.trace_lifecycle,
+            sample_rate: settings.traces_sample_rate.filter(|_| settings.trace_lifecycle == TraceLifecycle::Stream),
             closed: AtomicBool::new(false),
             source,
             budget,
@@ -83,10 +91,18 @@ impl Core {
             losses: Losses::default(),
             sent: AtomicU64::new(0),
             register: Mutex::default(),
+            #[cfg(feature = "legacy")]
+            legacy: crate::legacy::Books::new(settings),
         }
     }
 
-    /// The rate at which segments are sampled, or `None` when nothing starts here: tracing is off, or it is closed.
+    #[cfg_attr(not(feature = "legacy"), expect(dead_code, reason = "there is one only"))]
+    pub(crate) fn lifecycle(&self) -> TraceLifecycle {
+        self.lifecycle
+    }
+
+    /// The rate at which segments are sampled, or `None` when no span that streams starts here: tracing is off, the
+    /// lifecycle is another, or it is closed.
     pub(crate) fn sample_rate(&self) -> Option<f64> {
         if self.is_closed() { None } else { self.sample_rate }
     }
@@ -155,14 +171,34 @@ impl Core {
         for lane in &register.lanes {
             sums.add(lane);
         }
+        #[cfg(feature = "legacy")]
+        self.legacy.add_to(&mut sums);
         sums
     }
 
     /// Everything that was counted lost, including what the threads count for themselves.
-    pub(crate) fn lost(&self) -> LossCounts {
-        let mut counts = self.losses.snapshot();
-        counts.add(LossReason::SampleRate, self.sums().unsampled);
-        counts
+    pub(crate) fn lost(&self) -> Report {
+        let mut spans = self.losses.snapshot();
+        spans.add(LossReason::SampleRate, self.sums().unsampled);
+        Report {
+            spans,
+            #[cfg(feature = "legacy")]
+            transactions: self.legacy.lost(),
+        }
+    }
+
+    /// An envelope was taken by the server.
+    pub(crate) fn count_sent(&self, load: Load) {
+        self.sent.fetch_add(load.spans, Ordering::AcqRel);
+        #[cfg(feature = "legacy")]
+        self.legacy.count_sent(load.transactions);
+    }
+
+    /// What was in an envelope, or would have been, is lost.
+    pub(crate) fn count_lost(&self, reason: LossReason, load: Load) {
+        self.losses.add(reason, load.spans);
+        #[cfg(feature = "legacy")]
+        self.legacy.count_lost(reason, load.transactions);
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::TraceLifecycle;
 use crate::protocol::{Dsn, ParseDsnError};
 use crate::transport::Transport;
 
@@ -41,6 +42,9 @@ pub struct Options {
     shutdown_timeout: Option<Duration>,
     send_client_reports: Option<bool>,
     transport: Option<Box<dyn Transport>>,
+    trace_lifecycle: Option<TraceLifecycle>,
+    /// What the crate declared whose `init` this goes to, where that can be known.
+    declared: Option<TraceLifecycle>,
     from_env: bool,
 }
 
@@ -52,7 +56,7 @@ impl Options {
     }
 
     /// Options that fall back to the environment: `SENTRY_DSN`, `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_RELEASE`,
-    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`. A variable that is empty counts as not set; one that
+    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE`. A variable that is empty counts as not set; one that
     /// holds nonsense is an error from [`init`](crate::init).
     pub fn from_env() -> Self {
         Options { from_env: true, ..Self::default() }
@@ -145,9 +149,39 @@ impl Options {
         self
     }
 
+    /// When spans are sent: as they finish, or, with the feature `legacy`, as transactions. Default:
+    /// [`Stream`](TraceLifecycle::Stream), also where the legacy API is built in, because a cargo feature that some dependency
+    /// switches on must not change what a program does that streams. The `init` of the legacy API, which a crate with
+    /// `lifecycle!(static)` calls, has the default [`Static`](TraceLifecycle::Static).
+    #[must_use]
+    pub fn trace_lifecycle(mut self, lifecycle: TraceLifecycle) -> Self {
+        self.trace_lifecycle = Some(lifecycle);
+        self
+    }
+
+    /// These options go to the `init` of a crate that declared this lifecycle.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn declared(mut self, lifecycle: TraceLifecycle) -> Self {
+        self.declared = Some(lifecycle);
+        self
+    }
+
+    fn resolve_lifecycle(&self, environment: &Environment) -> Result<TraceLifecycle, InitError> {
+        let chosen = match self.trace_lifecycle {
+            Some(lifecycle) => Some(lifecycle),
+            None => environment.lifecycle("SENTRY_TRACE_LIFECYCLE")?,
+        };
+        match (chosen, self.declared) {
+            (Some(chosen), Some(declared)) if chosen != declared => Err(InitError::Lifecycles { chosen, declared }),
+            (Some(TraceLifecycle::Static), _) if !cfg!(feature = "legacy") => Err(InitError::NoLegacy),
+            _ => Ok(chosen.or(self.declared).unwrap_or_default()),
+        }
+    }
+
     /// Checks everything. `None` if there is nowhere to send.
     pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
         let environment = Environment { read: self.from_env };
+        let trace_lifecycle = self.resolve_lifecycle(&environment)?;
         let dsn = match self.dsn {
             Some(dsn) => Some(dsn),
             None => environment.text("SENTRY_DSN")?,
@@ -181,6 +215,7 @@ impl Options {
         }
         let settings = Settings {
             dsn,
+            trace_lifecycle,
             traces_sample_rate,
             release: release.filter(|release| !release.is_empty()),
             environment: environment_name.filter(|name| !name.is_empty()).unwrap_or_else(|| "production".into()),
@@ -203,6 +238,7 @@ impl fmt::Debug for Options {
                 "dsn",
                 &self.dsn.as_deref().map(|dsn| Dsn::parse(dsn).map_or("malformed".into(), |dsn| dsn.redacted())),
             )
+            .field("trace_lifecycle", &self.trace_lifecycle)
             .field("traces_sample_rate", &self.traces_sample_rate)
             .field("release", &self.release)
             .field("environment", &self.environment)
@@ -221,6 +257,7 @@ pub(crate) struct Resolved {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) dsn: Dsn,
+    pub(crate) trace_lifecycle: TraceLifecycle,
     pub(crate) traces_sample_rate: Option<f64>,
     pub(crate) release: Option<String>,
     pub(crate) environment: String,
@@ -263,6 +300,14 @@ impl Environment {
         }
     }
 
+    fn lifecycle(&self, name: &'static str) -> Result<Option<TraceLifecycle>, InitError> {
+        let Some(given) = self.text(name)? else { return Ok(None) };
+        match TraceLifecycle::by_name(&given) {
+            Some(lifecycle) => Ok(Some(lifecycle)),
+            None => Err(InitError::Environment { name, given, expected: "`stream` or `static`" }),
+        }
+    }
+
     fn rate(&self, name: &'static str) -> Result<Option<f64>, InitError> {
         let Some(given) = self.text(name)? else { return Ok(None) };
         match given.parse().ok().and_then(check_rate) {
@@ -302,6 +347,15 @@ pub enum InitError {
         /// What would work.
         expected: &'static str,
     },
+    /// The option or the environment asks for one lifecycle, and the crate that calls `init` declared the other.
+    Lifecycles {
+        /// What the option or the environment asks for.
+        chosen: TraceLifecycle,
+        /// What the crate declared.
+        declared: TraceLifecycle,
+    },
+    /// The static lifecycle was asked for, and this program was built without it.
+    NoLegacy,
     /// The DSN asks for HTTPS, and this program was built without it.
     NoTls,
     /// A runtime is installed already; its guard is still alive.
@@ -325,6 +379,18 @@ impl fmt::Display for InitError {
                 let given: String = given.chars().take(80).collect();
                 write!(f, "the environment variable {name} is `{given}`; {expected} would work")
             }
+            InitError::Lifecycles { chosen, declared } => {
+                let (chosen, declared) = (chosen.as_str(), declared.as_str());
+                write!(
+                    f,
+                    "trace_lifecycle is `{chosen}`, and the crate that calls this `init` declared `{declared}`; leave \
+                     trace_lifecycle and SENTRY_TRACE_LIFECYCLE out, or call the other lifecycle's `init`"
+                )
+            }
+            InitError::NoLegacy => f.write_str(
+                "trace_lifecycle is `static`, and span-runtime was built without its feature `legacy`; switch it on, or \
+                 leave trace_lifecycle and SENTRY_TRACE_LIFECYCLE out",
+            ),
             InitError::NoTls => f.write_str(
                 "the dsn starts with https://, and span-runtime was built without its feature `tls`; \
                  switch it on, give a transport of your own, or send to an http:// endpoint",

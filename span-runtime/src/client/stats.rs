@@ -28,14 +28,20 @@ pub struct Stats {
     pub open: u64,
     /// Bytes that everything between a span's end and the socket takes at the moment, against the bound.
     pub buffered_bytes: usize,
+    /// Transactions that the server took. Their spans, the roots among them, are counted above.
+    #[cfg(feature = "legacy")]
+    pub transactions_sent: u64,
+    /// Transactions that were not sent and never will be, by reason.
+    #[cfg(feature = "legacy")]
+    pub transactions_lost: LossCounts,
 }
 
 /// Sums over lanes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sums {
-    pub(super) started: u64,
-    pub(super) ended: u64,
-    pub(super) unsampled: u64,
+pub(crate) struct Sums {
+    pub(crate) started: u64,
+    pub(crate) ended: u64,
+    pub(crate) unsampled: u64,
 }
 
 impl Sums {
@@ -63,6 +69,10 @@ impl Stats {
             buffered: ended.saturating_sub(sent + lost.total()),
             open: sums.started.saturating_sub(ended),
             buffered_bytes: core.budget.used(),
+            #[cfg(feature = "legacy")]
+            transactions_sent: core.legacy.sent(),
+            #[cfg(feature = "legacy")]
+            transactions_lost: core.legacy.lost(),
         }
     }
 }

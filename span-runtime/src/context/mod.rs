@@ -134,6 +134,22 @@ impl Local {
         if silent == Some(true) { Place::Nowhere } else { Place::Root(self.nearest_runtime(), self.nearest_trace()) }
     }
 
+    /// The runtime of what starts here without a parent.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn runtime(&mut self) -> Option<Arc<Core>> {
+        match self.new_root() {
+            Place::Root(Some(core), _) => Some(core),
+            Place::Root(None, _) => self.global.get().cloned(),
+            Place::Child(..) | Place::Nowhere => None,
+        }
+    }
+
+    /// The lifecycle of that runtime.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn lifecycle(&mut self) -> Option<crate::TraceLifecycle> {
+        self.runtime().map(|core| core.lifecycle())
+    }
+
     #[cold]
     pub(crate) fn nearest_runtime(&self) -> Option<Arc<Core>> {
         self.stack.iter().find_map(|entry| match entry {

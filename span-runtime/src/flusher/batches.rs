@@ -241,6 +241,13 @@ impl Batches {
         self.due.front().map(Batch::number)
     }
 
+    /// A number for something that is no batch and takes its turn among them.
+    #[cfg(feature = "legacy")]
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
     /// The highest number that was given.
     pub(super) fn last_number(&self) -> u64 {
         self.last_number

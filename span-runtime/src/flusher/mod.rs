@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::Receiver;
 
 use crate::attributes::Value;
-use crate::client::{Core, LossCounts, LossReason, Settings};
+use crate::client::{Core, Load, LossReason, Report, Settings};
 use crate::clock::{Clock, UnixNanos};
 use crate::hand_over::{Consumer, Sink};
 use crate::protocol::{
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Flush(Instant, crossbeam_channel::Sender<bool>),
     /// The same, and end.
     Close(Instant, crossbeam_channel::Sender<bool>),
+    /// Send a transaction.
+    #[cfg(feature = "legacy")]
+    Parcel(Box<crate::legacy::Parcel>),
 }
 
 /// Somebody who waits for a flush.
@@ -85,13 +88,15 @@ pub(crate) struct Flusher {
     commands: Receiver<Command>,
     transport: Sender,
     batches: Batches,
+    #[cfg(feature = "legacy")]
+    parcels: crate::legacy::Parcels,
     most_queued: usize,
     clock: Clock,
     every: Common,
     segments: Common,
     threads: Threads,
     waiters: Vec<Waiter>,
-    reported: LossCounts,
+    reported: Report,
     report_looked: Instant,
     report_sent: Instant,
     last_span: Instant,
@@ -116,13 +121,15 @@ impl Flusher {
             commands,
             transport,
             batches,
+            #[cfg(feature = "legacy")]
+            parcels: crate::legacy::Parcels::default(),
             most_queued,
             clock: Clock::new(),
             every,
             segments,
             threads: Threads::new(),
             waiters: Vec::new(),
-            reported: LossCounts::default(),
+            reported: Report::default(),
             report_looked: now,
             report_sent: now,
             last_span: now,
@@ -163,15 +170,38 @@ impl Flusher {
     /// Carries out commands. A deadline and an answer are returned when the flusher is to end.
     fn obey(&mut self, now: Instant) -> Option<(Instant, crossbeam_channel::Sender<bool>)> {
         while let Ok(command) = self.commands.try_recv() {
-            // What was handed over before the command is in the chunks now; this drain sees it. (hand_over, invariant 3)
-            self.drain(now);
-            self.batches.make_all_due();
             match command {
-                Command::Flush(deadline, answer) => self.wait_for(deadline, answer),
-                Command::Close(deadline, answer) => return Some((deadline, answer)),
+                Command::Flush(deadline, answer) => {
+                    self.gather(now);
+                    self.wait_for(deadline, answer);
+                }
+                Command::Close(deadline, answer) => {
+                    self.gather(now);
+                    return Some((deadline, answer));
+                }
+                #[cfg(feature = "legacy")]
+                Command::Parcel(parcel) => self.parcels.push(*parcel, self.batches.next_number()),
             }
         }
         None
+    }
+
+    /// Makes everything due that was handed over before the command that is being carried out: it is in the chunks now.
+    /// (hand_over, invariant 3)
+    fn gather(&mut self, now: Instant) {
+        self.drain(now);
+        self.batches.make_all_due();
+    }
+
+    /// Takes the transactions that finished since the command to end.
+    #[cfg(feature = "legacy")]
+    fn take_late_parcels(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            // Whoever else waits for an answer gets none, which means no.
+            if let Command::Parcel(parcel) = command {
+                self.parcels.push(*parcel, self.batches.next_number());
+            }
+        }
     }
 
     fn wait_for(&mut self, deadline: Instant, answer: crossbeam_channel::Sender<bool>) {
@@ -187,7 +217,7 @@ impl Flusher {
 
     /// Whether everything up to this number is through the transport.
     fn is_through(&self, upto: u64) -> bool {
-        self.batches.first_due().is_none_or(|first| first > upto)
+        self.first_waiting().is_none_or(|first| first > upto)
             && (self.transport.completed() >= upto || self.transport.queued_bytes() == 0)
     }
 
@@ -210,8 +240,21 @@ impl Flusher {
             && self.core.losses.snapshot().get(LossReason::BufferOverflow) == waiter.lost_before
     }
 
+    /// The number of what has waited longest for room in the transport's queue.
+    fn first_waiting(&self) -> Option<u64> {
+        let batch = self.batches.first_due();
+        #[cfg(feature = "legacy")]
+        let batch = batch.into_iter().chain(self.parcels.first()).min();
+        batch
+    }
+
     /// Makes envelopes of due batches while the transport's queue has room.
     fn send_due(&mut self) {
+        #[cfg(feature = "legacy")]
+        while self.parcels.first().is_some() && self.transport.queued_bytes() < self.most_queued {
+            let report = self.take_report(REPORT_WITH);
+            self.parcels.send_first(&self.settings, report, &self.transport);
+        }
         while self.transport.queued_bytes() < self.most_queued {
             let Some(batch) = self.batches.next_due() else { break };
             self.send(batch);
@@ -289,11 +332,11 @@ impl Flusher {
         let report = self.take_report(REPORT_WITH);
         let item = report.as_ref().map(|report| write_report(report, now));
         let envelope = writer.finish(header, now, item.as_deref());
-        self.transport.submit(Outgoing { envelope, spans, report, number });
+        self.transport.submit(Outgoing { envelope, load: Load::of_spans(spans), report, number });
     }
 
     /// Losses that were not reported yet, if it is time to look.
-    fn take_report(&mut self, after: Duration) -> Option<LossCounts> {
+    fn take_report(&mut self, after: Duration) -> Option<Report> {
         let now = Instant::now();
         if !self.settings.send_client_reports || now.saturating_duration_since(self.report_looked) < after {
             return None;
@@ -302,7 +345,7 @@ impl Flusher {
         let total = self.core.lost();
         let report = total.since(&self.reported).plus(&self.transport.take_unreported());
         self.reported = total;
-        if report.total() == 0 {
+        if report.is_empty() {
             return None;
         }
         self.report_sent = now;
@@ -323,12 +366,12 @@ impl Flusher {
             bytes.extend_from_slice(&write_report(&report, UnixNanos::of(SystemTime::now())));
             let number = self.batches.last_number();
             let envelope = Envelope::new(bytes);
-            self.transport.submit(Outgoing { envelope, spans: 0, report: Some(report), number });
+            self.transport.submit(Outgoing { envelope, load: Load::default(), report: Some(report), number });
         }
     }
 
     fn sleep(&mut self, now: Instant) {
-        let blocked = self.batches.first_due().is_some();
+        let blocked = self.first_waiting().is_some();
         let busy = now.saturating_duration_since(self.last_span) < IDLE;
         if busy || blocked || !self.waiters.is_empty() {
             self.core.doorbell.nap(NAP);
@@ -354,6 +397,8 @@ impl Flusher {
         loop {
             let now = Instant::now();
             self.drain(now);
+            #[cfg(feature = "legacy")]
+            self.take_late_parcels();
             self.batches.make_all_due();
             self.send_due();
             if !report_sent && self.is_through(self.batches.last_number()) {
@@ -374,6 +419,8 @@ impl Flusher {
         while let Some(spans) = self.batches.drop_oldest_trace() {
             self.core.losses.add(LossReason::NetworkError, spans);
         }
+        #[cfg(feature = "legacy")]
+        self.parcels.lose_all();
         let sent = in_time && self.arrived_since(&arrived);
         for waiter in self.waiters.drain(..) {
             let _ = waiter.answer.send(sent);

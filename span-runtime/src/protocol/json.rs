@@ -9,28 +9,28 @@ use crate::attributes::{List, Repr, Value};
 use crate::clock::UnixNanos;
 
 /// A string with its quotes.
-pub(super) fn string(buffer: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(buffer: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(buffer, text);
 }
 
-pub(super) fn float(buffer: &mut Vec<u8>, number: f64) {
+pub(crate) fn float(buffer: &mut Vec<u8>, number: f64) {
     let _ = serde_json::to_writer(buffer, &number);
 }
 
-pub(super) fn integer(buffer: &mut Vec<u8>, number: i64) {
+pub(crate) fn integer(buffer: &mut Vec<u8>, number: i64) {
     let _ = serde_json::to_writer(buffer, &number);
 }
 
-pub(super) fn unsigned(buffer: &mut Vec<u8>, number: u64) {
+pub(crate) fn unsigned(buffer: &mut Vec<u8>, number: u64) {
     let _ = serde_json::to_writer(buffer, &number);
 }
 
-pub(super) fn boolean(buffer: &mut Vec<u8>, value: bool) {
+pub(crate) fn boolean(buffer: &mut Vec<u8>, value: bool) {
     buffer.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
 /// 16 lowercase hexadecimal digits.
-pub(super) fn hex64(buffer: &mut Vec<u8>, number: u64) {
+pub(crate) fn hex64(buffer: &mut Vec<u8>, number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 16];
     for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn hex64(buffer: &mut Vec<u8>, number: u64) {
 }
 
 /// Seconds with six decimals: what Sentry stores.
-pub(super) fn seconds(buffer: &mut Vec<u8>, time: UnixNanos) {
+pub(crate) fn seconds(buffer: &mut Vec<u8>, time: UnixNanos) {
     let micros = time.0 / 1000;
     unsigned(buffer, micros / 1_000_000);
     // Below a million, which fits.
@@ -55,7 +55,7 @@ pub(super) fn seconds(buffer: &mut Vec<u8>, time: UnixNanos) {
 }
 
 /// The time as RFC 3339 in UTC with milliseconds.
-pub(super) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
+pub(crate) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
     let seconds = time.0 / 1_000_000_000;
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     // Days to a date, by eras of 400 years that begin on the first of March. (Howard Hinnant, `civil_from_days`)
@@ -73,7 +73,7 @@ pub(super) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
 }
 
 /// `"key":{"type":...,"value":...}`.
-pub(super) fn attribute(buffer: &mut Vec<u8>, key: &str, value: &Value) {
+pub(crate) fn attribute(buffer: &mut Vec<u8>, key: &str, value: &Value) {
     string(buffer, key);
     buffer.extend_from_slice(match &value.0 {
         Repr::Bool(_) => br#":{"type":"boolean","value":"#,
@@ -82,6 +82,12 @@ pub(super) fn attribute(buffer: &mut Vec<u8>, key: &str, value: &Value) {
         Repr::Text(_) => br#":{"type":"string","value":"#,
         Repr::List(_) => br#":{"type":"array","value":"#,
     });
+    self::value(buffer, value);
+    buffer.push(b'}');
+}
+
+/// A value without its type.
+pub(crate) fn value(buffer: &mut Vec<u8>, value: &Value) {
     match &value.0 {
         Repr::Bool(value) => boolean(buffer, *value),
         Repr::Integer(value) => integer(buffer, *value),
@@ -94,11 +100,10 @@ pub(super) fn attribute(buffer: &mut Vec<u8>, key: &str, value: &Value) {
             List::Texts(items) => array(buffer, items, |buffer, item| string(buffer, item.as_str())),
         },
     }
-    buffer.push(b'}');
 }
 
 /// `[a,b,...]`.
-pub(super) fn array<T>(buffer: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+pub(crate) fn array<T>(buffer: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
     buffer.push(b'[');
     for (at, item) in items.iter().enumerate() {
         if at > 0 {

@@ -2,7 +2,7 @@
 
 mod dsn;
 mod envelope;
-mod json;
+pub(crate) mod json;
 mod report;
 mod span;
 

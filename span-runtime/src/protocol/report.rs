@@ -1,19 +1,22 @@
 //! Client reports: what was lost, by reason. (behaviour 49)
 
-use crate::client::LossCounts;
+use crate::client::Report;
 use crate::clock::UnixNanos;
 use crate::protocol::json;
 
 /// A client report as an item of an envelope, header and payload and the newline after.
-pub(crate) fn write_report(counts: &LossCounts, time: UnixNanos) -> Vec<u8> {
+pub(crate) fn write_report(report: &Report, time: UnixNanos) -> Vec<u8> {
     let mut payload = br#"{"timestamp":"#.to_vec();
     json::seconds(&mut payload, time);
     payload.extend_from_slice(br#","discarded_events":"#);
-    let counts: Vec<_> = counts.iter().collect();
-    json::array(&mut payload, &counts, |buffer, (reason, quantity)| {
+    let each = |(category, counts)| crate::client::LossCounts::iter(counts).map(move |count| (category, count));
+    let counts: Vec<(&str, _)> = report.by_category().flat_map(each).collect();
+    json::array(&mut payload, &counts, |buffer, (category, (reason, quantity))| {
         buffer.extend_from_slice(br#"{"reason":"#);
         json::string(buffer, reason.as_str());
-        buffer.extend_from_slice(br#","category":"span","quantity":"#);
+        buffer.extend_from_slice(br#","category":"#);
+        json::string(buffer, category);
+        buffer.extend_from_slice(br#","quantity":"#);
         json::unsigned(buffer, *quantity);
         buffer.push(b'}');
     });

@@ -16,7 +16,7 @@ use std::{io, thread};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 
-use crate::client::{Core, LossCounts, LossReason};
+use crate::client::{Core, Load, LossReason, Report};
 use crate::context;
 use crate::protocol::Envelope;
 
@@ -96,9 +96,9 @@ const MOST_SPARE_BYTES: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) envelope: Envelope,
-    pub(crate) spans: u64,
+    pub(crate) load: Load,
     /// Losses that the envelope reports; to be reported again if it does not arrive.
-    pub(crate) report: Option<LossCounts>,
+    pub(crate) report: Option<Report>,
     /// The number of the batch in it; numbers go up.
     pub(crate) number: u64,
 }
@@ -120,22 +120,22 @@ pub(crate) struct Sender {
 struct Shared {
     /// Bytes in the queue and in flight.
     bytes: AtomicUsize,
-    /// What is being sent: its spans, until somebody counts them.
+    /// What is being sent, until somebody counts it.
     in_flight: Mutex<Option<InFlight>>,
     /// The highest number that was answered, or given up on.
     completed: AtomicU64,
     /// Envelopes that did not arrive.
     failed: AtomicU64,
     /// Reports that did not arrive.
-    unreported: Mutex<LossCounts>,
+    unreported: Mutex<Report>,
     /// What is left in the queue is not to be sent any more.
     given_up: AtomicBool,
 }
 
 #[derive(Debug)]
 struct InFlight {
-    spans: u64,
-    report: Option<LossCounts>,
+    load: Load,
+    report: Option<Report>,
     bytes: usize,
 }
 
@@ -198,7 +198,7 @@ impl Sender {
     }
 
     /// Losses that were put into envelopes that did not arrive, to be reported again.
-    pub(crate) fn take_unreported(&self) -> LossCounts {
+    pub(crate) fn take_unreported(&self) -> Report {
         std::mem::take(&mut *lock(&self.shared.unreported))
     }
 
@@ -221,14 +221,14 @@ impl Sender {
 
     fn give_up_on(&self, envelope: &Outgoing) {
         let in_flight =
-            InFlight { spans: envelope.spans, report: envelope.report, bytes: envelope.envelope.bytes().len() };
+            InFlight { load: envelope.load, report: envelope.report, bytes: envelope.envelope.bytes().len() };
         count_lost(&self.core, &self.shared, LossReason::NetworkError, in_flight);
         self.shared.completed.fetch_max(envelope.number, Ordering::AcqRel);
     }
 }
 
 fn count_lost(core: &Core, shared: &Shared, reason: LossReason, envelope: InFlight) {
-    core.losses.add(reason, envelope.spans);
+    core.count_lost(reason, envelope.load);
     shared.failed.fetch_add(1, Ordering::AcqRel);
     if let Some(report) = envelope.report {
         let mut unreported = lock(&shared.unreported);
@@ -255,11 +255,8 @@ impl Worker {
         // A transport of the user's may be instrumented; its spans would make envelopes for it to send.
         context::silence();
         while let Ok(envelope) = self.outgoing.recv() {
-            *lock(&self.shared.in_flight) = Some(InFlight {
-                spans: envelope.spans,
-                report: envelope.report,
-                bytes: envelope.envelope.bytes().len(),
-            });
+            *lock(&self.shared.in_flight) =
+                Some(InFlight { load: envelope.load, report: envelope.report, bytes: envelope.envelope.bytes().len() });
             let outcome = if self.shared.given_up.load(Ordering::Acquire) {
                 Err(LossReason::NetworkError)
             } else {
@@ -270,7 +267,7 @@ impl Worker {
             if let Some(in_flight) = in_flight {
                 match outcome {
                     Ok(()) => {
-                        self.core.sent.fetch_add(in_flight.spans, Ordering::AcqRel);
+                        self.core.count_sent(in_flight.load);
                         give_back(&self.core, &self.shared, in_flight.bytes);
                     }
                     Err(reason) => count_lost(&self.core, &self.shared, reason, in_flight),

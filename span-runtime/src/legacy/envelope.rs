@@ -1,0 +1,164 @@
+//! A transaction as an envelope. (behaviour 55; transaction payloads, Sentry's event documents)
+
+use super::facts::Facts;
+use super::parcel::Finished;
+use super::transaction::Child;
+use crate::client::Settings;
+use crate::clock::UnixNanos;
+use crate::ids::Generator;
+use crate::protocol::{SDK_NAME, SDK_VERSION, json, trace_header};
+use crate::segment::Segment;
+
+/// The most bytes that a transaction may have; the server refuses a larger one.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Writes the whole envelope, and says how many of the children are in it: all, unless it would become too large.
+pub(super) fn write(finished: &Finished, settings: &Settings, now: UnixNanos) -> (Vec<u8>, usize) {
+    let event_id = Generator::seeded().trace_id().to_string();
+    let (payload, children) = payload(finished, settings, &event_id);
+    let trace = finished.segment.trace().header.get_or_init(|| trace_header(settings, &finished.segment));
+
+    let mut bytes = Vec::with_capacity(payload.len() + 512 + trace.len());
+    bytes.extend_from_slice(br#"{"event_id":"#);
+    json::string(&mut bytes, &event_id);
+    bytes.extend_from_slice(br#","sent_at":"#);
+    json::rfc3339(&mut bytes, now);
+    bytes.extend_from_slice(br#","trace":"#);
+    bytes.extend_from_slice(trace.as_bytes());
+    bytes.extend_from_slice(b"}\n{\"type\":\"transaction\",\"length\":");
+    json::unsigned(&mut bytes, payload.len() as u64);
+    bytes.extend_from_slice(b"}\n");
+    bytes.extend_from_slice(&payload);
+    bytes.push(b'\n');
+    (bytes, children)
+}
+
+fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>, usize) {
+    let Finished { segment, start, end, facts, children } = finished;
+    let mut text = Vec::with_capacity(2048 + children.len() * 256);
+    text.extend_from_slice(br#"{"type":"transaction","platform":"native","event_id":"#);
+    json::string(&mut text, event_id);
+    member(&mut text, "transaction", named(&segment.name()));
+    text.extend_from_slice(br#","transaction_info":{"source":"#);
+    json::string(&mut text, segment.source);
+    text.push(b'}');
+    times(&mut text, *start, *end);
+    text.extend_from_slice(br#","sdk":{"name":"#);
+    json::string(&mut text, SDK_NAME);
+    member(&mut text, "version", SDK_VERSION);
+    text.push(b'}');
+    member(&mut text, "environment", &settings.environment);
+    for (key, value) in
+        [("release", &settings.release), ("dist", &settings.dist), ("server_name", &settings.server_name)]
+    {
+        if let Some(value) = value {
+            member(&mut text, key, value);
+        }
+    }
+    tags(&mut text, facts);
+    contexts(&mut text, segment, facts);
+    text.extend_from_slice(br#","spans":["#);
+    let mut written = 0;
+    for child in children {
+        let before = text.len();
+        if written > 0 {
+            text.push(b',');
+        }
+        write_child(&mut text, segment, child);
+        // The brackets at the end.
+        if text.len() + 2 > MOST_BYTES {
+            text.truncate(before);
+            break;
+        }
+        written += 1;
+    }
+    text.extend_from_slice(b"]}");
+    (text, written)
+}
+
+fn contexts(text: &mut Vec<u8>, segment: &Segment, facts: &Facts) {
+    let trace = segment.trace();
+    text.extend_from_slice(br#","contexts":{"trace":{"type":"trace""#);
+    member(text, "trace_id", &trace.id.to_string());
+    member(text, "span_id", &segment.span_id.to_string());
+    if let Some(parent) = trace.parent_id {
+        member(text, "parent_span_id", &parent.to_string());
+    }
+    described(text, facts);
+    text.extend_from_slice(br#"},"runtime":{"type":"runtime","name":"rustc""#);
+    let version = env!("SPAN_RUNTIME_RUSTC_VERSION");
+    if !version.is_empty() {
+        member(text, "version", version);
+    }
+    text.extend_from_slice(br#"},"os":{"type":"os","name":"#);
+    json::string(text, std::env::consts::OS);
+    text.extend_from_slice(b"}}");
+}
+
+fn write_child(text: &mut Vec<u8>, segment: &Segment, child: &Child) {
+    text.extend_from_slice(br#"{"trace_id":"#);
+    json::string(text, &segment.trace().id.to_string());
+    member(text, "span_id", &child.span_id.to_string());
+    member(text, "parent_span_id", &child.parent_id.to_string());
+    if !child.facts.description.is_empty() {
+        member(text, "description", &child.facts.description);
+    }
+    times(text, child.start, child.end);
+    described(text, &child.facts);
+    tags(text, &child.facts);
+    text.push(b'}');
+}
+
+/// What the trace context and a child span have in common.
+fn described(text: &mut Vec<u8>, facts: &Facts) {
+    member(text, "op", if facts.op.is_empty() { "default" } else { &facts.op });
+    member(text, "origin", "manual");
+    // A span that nobody found fault with went well.
+    member(text, "status", facts.status.map_or("ok", |status| status.as_str()));
+    if !facts.data.is_empty() {
+        text.extend_from_slice(br#","data":"#);
+        let mut opening = b'{';
+        for (key, value) in &facts.data {
+            text.push(opening);
+            opening = b',';
+            json::string(text, key);
+            text.push(b':');
+            json::value(text, value);
+        }
+        text.push(b'}');
+    }
+}
+
+fn tags(text: &mut Vec<u8>, facts: &Facts) {
+    if !facts.tags.is_empty() {
+        text.extend_from_slice(br#","tags":"#);
+        let mut opening = b'{';
+        for (key, value) in &facts.tags {
+            text.push(opening);
+            opening = b',';
+            json::string(text, key);
+            text.push(b':');
+            json::string(text, value);
+        }
+        text.push(b'}');
+    }
+}
+
+fn times(text: &mut Vec<u8>, start: UnixNanos, end: UnixNanos) {
+    text.extend_from_slice(br#","start_timestamp":"#);
+    json::seconds(text, start);
+    text.extend_from_slice(br#","timestamp":"#);
+    json::seconds(text, end);
+}
+
+/// `,"key":"value"`
+fn member(text: &mut Vec<u8>, key: &str, value: &str) {
+    text.push(b',');
+    json::string(text, key);
+    text.push(b':');
+    json::string(text, value);
+}
+
+fn named(name: &str) -> &str {
+    if name.is_empty() { "(unnamed)" } else { name }
+}

@@ -1,0 +1,95 @@
+//! Trace headers, read and written: pure functions over text. (behaviours 28, 29)
+
+use crate::ids::{SpanId, TraceId};
+
+/// The name of the header.
+pub(crate) const SENTRY_TRACE: &str = "sentry-trace";
+
+/// What a `sentry-trace` header says. (trace propagation, Sentry's SDK documents)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SentryTrace {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    /// `None` leaves the decision to whoever reads it.
+    pub(crate) sampled: Option<bool>,
+}
+
+impl SentryTrace {
+    /// Reads `{trace id}-{span id}` or `{trace id}-{span id}-{0 or 1}`, with blanks around it. Anything else is nothing: a header is
+    /// believed as a whole or not at all.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_matches([' ', '\t']);
+        // Three parts of 32, 16 and 1 characters, and the signs between.
+        if text.len() > 32 + 1 + 16 + 1 + 1 {
+            return None;
+        }
+        let mut parts = text.split('-');
+        let trace_id = parts.next()?.parse().ok()?;
+        let span_id = parts.next()?.parse().ok()?;
+        let sampled = match parts.next() {
+            None => None,
+            Some("1") => Some(true),
+            Some("0") => Some(false),
+            Some(_) => return None,
+        };
+        parts.next().is_none().then_some(SentryTrace { trace_id, span_id, sampled })
+    }
+}
+
+impl std::fmt::Display for SentryTrace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.trace_id, self.span_id)?;
+        match self.sampled {
+            Some(true) => f.write_str("-1"),
+            Some(false) => f.write_str("-0"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "771a43a4192642f0b136d5159a501700";
+    const SPAN: &str = "b7ad6b7169203331";
+
+    // behaviour 28
+    #[test]
+    fn what_is_written_is_read() {
+        for (flag, sampled) in [("", None), ("-1", Some(true)), ("-0", Some(false))] {
+            let text = format!("{TRACE}-{SPAN}{flag}");
+            let read = SentryTrace::parse(&text).expect("it is well formed");
+            assert_eq!(read.sampled, sampled);
+            assert_eq!(read.to_string(), text);
+            assert_eq!(SentryTrace::parse(&format!(" \t{text} ")), Some(read), "blanks around it do no harm");
+        }
+    }
+
+    // behaviour 29
+    #[test]
+    fn what_is_malformed_is_nothing() {
+        let zero = "0".repeat(32);
+        let malformed = [
+            "".to_owned(),
+            "-".to_owned(),
+            TRACE.to_owned(),
+            format!("{TRACE}-"),
+            format!("{TRACE}-{SPAN}-"),
+            format!("{TRACE}-{SPAN}-2"),
+            format!("{TRACE}-{SPAN}-1-1"),
+            format!("{TRACE}-{SPAN}-01"),
+            format!("{zero}-{SPAN}-1"),
+            format!("{TRACE}-0000000000000000-1"),
+            format!("{}-{SPAN}", &TRACE[1..]),
+            format!("{TRACE}x-{SPAN}"),
+            format!("+{}-{SPAN}", &TRACE[1..]),
+            format!("{TRACE}-{SPAN}\n1"),
+            "\u{e9}".repeat(30),
+            "a".repeat(1 << 20),
+        ];
+        for text in malformed {
+            assert_eq!(SentryTrace::parse(&text), None, "{text:.60}");
+        }
+    }
+}
