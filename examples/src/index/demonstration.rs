@@ -14,7 +14,7 @@ use span_runtime::testing::{Envelope, Receiver, Span, Waterfall};
 
 use super::args::Args;
 use super::console::{Bytes, Console, Totals, watch};
-use super::{PATIENCE, RELEASE, fail, index, print_stats, print_words};
+use super::{PATIENCE, RELEASE, fail, index, init, print_stats, print_words, spans_of};
 
 /// So many files and stages are kept for the waterfall. The rest is counted and forgotten, so that a long run takes
 /// no more memory than a short one.
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, console: &Console<'_>) -> u8 {
         Err(error) => return fail(console, 1, format_args!("no receiver could be started: {error}")),
     };
     let options = Options::new().dsn(receiver.dsn()).traces_sample_rate(1.0).release(RELEASE);
-    let spans = match span_runtime::init(options) {
+    let spans = match init(options) {
         Ok(spans) => spans,
         Err(error) => return fail(console, 2, error),
     };
@@ -106,15 +106,15 @@ impl Seen {
         root_ended: &OnceLock<SystemTime>,
         console: &Console<'_>,
     ) {
-        let spans = envelope.spans();
+        let spans = spans_of(envelope);
         self.envelopes += 1;
         self.spans += spans.len();
         let after = envelope.arrived.duration_since(self.since).unwrap_or_default().as_secs_f64();
-        let (bytes, kinds) = (Bytes(envelope.raw.len() as u64), kinds(spans));
+        let (bytes, kinds) = (Bytes(envelope.raw.len() as u64), kinds(&spans));
         let root = if root_ended.get().is_none_or(|end| envelope.arrived < *end) { "open " } else { "ended" };
         console.line(format_args!("{after:>7.3} s  {:>5} spans  {bytes:>7}  root {root}  {kinds}", spans.len()));
 
-        for span in spans {
+        for span in &spans {
             if self.kept.len() < KEPT || matches!(kind(span), "index" | "pass" | "walk" | "directory") {
                 self.kept.push(span.clone());
             }

@@ -9,28 +9,46 @@
 //!           read, tokenise, merge
 //! ```
 //!
-//! This module is the program from above; `walk.rs` and `work.rs` are what it does, and how it makes spans of it.
+//! This module is the program from above; `passes.rs`, `walk.rs` and `work.rs` are what it does, and how it makes spans of it.
+//!
+//! With the feature `static` the same run is one transaction of the legacy API, in `static_lifecycle`. A transaction has 1,000
+//! children at most, so that on a larger tree most of them are counted lost: spans that stream have no such limit.
 
 mod args;
 mod console;
 mod demonstration;
-mod walk;
+mod tree;
 mod words;
+
+#[cfg(not(feature = "static"))]
+mod passes;
+#[cfg(feature = "static")]
+mod static_lifecycle;
+#[cfg(not(feature = "static"))]
+mod walk;
+#[cfg(not(feature = "static"))]
 mod work;
 
 use std::ffi::OsString;
-use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
-use std::{fs, io};
+use std::fs;
+use std::time::Duration;
 
-use span_runtime::Stats;
-use span_runtime::prelude::*;
+use span_runtime::testing::{Envelope, Span};
+use span_runtime::{Options, Stats};
 
 use args::{Args, Request};
 pub use console::Console;
-use console::{Totals, count, watch};
+use console::{Totals, watch};
+#[cfg(not(feature = "static"))]
+use passes::index;
+#[cfg(feature = "static")]
+use static_lifecycle::index;
 use words::Index;
+
+#[cfg(feature = "static")]
+use crate::legacy::init;
+#[cfg(not(feature = "static"))]
+use span_runtime::init;
 
 /// The release that the spans carry.
 const RELEASE: &str = concat!("word-index@", env!("CARGO_PKG_VERSION"));
@@ -75,7 +93,7 @@ fn fail(console: &Console<'_>, code: u8, error: impl std::fmt::Display) -> u8 {
 /// The run as any program would do it: `init`, work, and the end of the guard.
 fn send_to(dsn: &str, args: &Args, console: &Console<'_>) -> u8 {
     let options = Options::from_env().dsn(dsn).traces_sample_rate(1.0).release(RELEASE);
-    let spans = match span_runtime::init(options) {
+    let spans = match init(options) {
         Ok(spans) => spans,
         Err(error) => return fail(console, 2, error),
     };
@@ -93,50 +111,12 @@ fn send_to(dsn: &str, args: &Args, console: &Console<'_>) -> u8 {
     }
 }
 
-/// Indexes the tree again and again until the time is over, and returns the last index.
-#[span(name = "index", attributes("index.workers" = args.workers))]
-fn index(args: &Args, totals: &Totals) -> io::Result<Index> {
-    let begun = Instant::now();
-    for number in 1_u64.. {
-        let pass_begun = Instant::now();
-        let started_before = span_runtime::stats().started;
-        let index = pass(number, args, totals)?;
-
-        let made = span_runtime::stats().started - started_before;
-        let pace = Duration::from_secs(made) / SPANS_A_SECOND;
-        let pause = pace.saturating_sub(pass_begun.elapsed());
-        thread::sleep(pause.min(args.duration.saturating_sub(begun.elapsed())));
-        if begun.elapsed() >= args.duration {
-            // The attribute lands on the span `index`: the one of the pass has ended.
-            current_span().set_attribute("index.passes", number);
-            return Ok(index);
-        }
-    }
-    Ok(Index::default())
-}
-
-/// Indexes the tree once: this thread walks it, the workers take the files from a queue.
-#[span(name = "pass", attributes("pass.number" = number))]
-fn pass(number: u64, args: &Args, totals: &Totals) -> io::Result<Index> {
-    let index = Mutex::default();
-    thread::scope(|scope| {
-        // Bounded, so that a walker that is faster than the workers waits instead of filling the memory.
-        let (jobs, queue) = crossbeam_channel::bounded(32);
-        for number in 1..=args.workers {
-            let (queue, index) = (queue.clone(), &index);
-            thread::Builder::new()
-                .name(format!("indexer-{number}"))
-                .spawn_scoped(scope, move || work::work(&queue, index, totals))?;
-        }
-        // The workers' ends of the queue are the only ones: if all of them are gone, the walker notices.
-        drop(queue);
-        walk::walk(&args.dir, &jobs, &index);
-        io::Result::Ok(())
-    })?;
-    let index: Index = index.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    current_span().set_attributes([("files", index.files), ("words", index.words())]);
-    count(&totals.passes, 1);
-    Ok(index)
+/// The spans in an envelope; those of a transaction in the static lifecycle.
+pub fn spans_of(envelope: &Envelope) -> Vec<Span> {
+    #[cfg(feature = "static")]
+    return envelope.transaction_spans();
+    #[cfg(not(feature = "static"))]
+    return envelope.spans().to_vec();
 }
 
 /// Prints what the index is for.

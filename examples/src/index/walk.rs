@@ -1,20 +1,15 @@
 //! The walk through the directories, which queues the files.
 
-use std::ffi::OsStr;
-use std::fs::{self, FileType};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use crossbeam_channel::Sender;
 use span_runtime::prelude::*;
 use span_runtime::{Span, SpanHandle, names};
 
+use super::tree::{Entry, Kind, list, name, relative};
 use super::words::Index;
 use super::work::{Job, lock};
-
-/// Directories with these names hold what was built or what belongs to Git.
-const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 /// A directory that the walk is in.
 struct Directory {
@@ -24,20 +19,6 @@ struct Directory {
     /// For those who hang spans on it, here and on the workers' threads.
     handle: SpanHandle,
     left: std::vec::IntoIter<Entry>,
-}
-
-/// What stands in a directory.
-struct Entry {
-    path: PathBuf,
-    kind: Kind,
-}
-
-#[derive(PartialEq)]
-enum Kind {
-    Directory,
-    File,
-    /// A link, or something that is not to be opened: reading a pipe could wait for ever.
-    Other,
 }
 
 /// Walks the tree below `root`, depth first, and queues its files. `root` may be a file.
@@ -88,46 +69,6 @@ fn enter(path: &Path, root: &Path, parent: &SpanHandle, index: &Mutex<Index>) ->
         span.set_attribute(names::ERROR_MESSAGE, display(error));
         lock(index).unreadable += 1;
     }
-    entries.sort_by(|one, other| one.path.cmp(&other.path));
     span.set_attribute("directory.entries", entries.len());
     Directory { handle: span.handle(), _span: span, left: entries.into_iter() }
-}
-
-/// Reads a directory. What was read before an error stays in `entries`.
-fn list(path: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let kind = kind(entry.file_type()?, &entry.path());
-        if kind != Kind::Directory || !LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
-            entries.push(Entry { path: entry.path(), kind });
-        }
-    }
-    Ok(())
-}
-
-fn kind(file_type: FileType, path: &Path) -> Kind {
-    if file_type.is_dir() {
-        Kind::Directory
-    } else if file_type.is_file() {
-        Kind::File
-    } else if file_type.is_symlink() && fs::metadata(path).is_err() {
-        // A link that leads nowhere is treated as a file, so that the attempt to read it shows as a failure. All
-        // others are left alone: what they lead to may be in the tree already, and may even contain them.
-        Kind::File
-    } else {
-        Kind::Other
-    }
-}
-
-/// The last part of a path. `.` and `/` have none.
-pub(super) fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(OsStr::new(".")).to_string_lossy().into_owned()
-}
-
-/// A path as seen from the root, so that it is the same on every machine.
-pub(super) fn relative(path: &Path, root: &Path) -> String {
-    match path.strip_prefix(root) {
-        Ok(inner) if inner != Path::new("") => inner.to_string_lossy().into_owned(),
-        _ => name(path),
-    }
 }

@@ -1,7 +1,7 @@
 //! The workers, which read the files and count their words.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,8 @@ use span_runtime::SpanHandle;
 use span_runtime::prelude::*;
 
 use super::console::{Totals, count};
-use super::walk::{name, relative};
+use super::tree::{MOST_BYTES, name, read_all, relative};
 use super::words::{Index, Words};
-
-/// Larger files are left out: each worker holds one in memory.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// A file to be indexed.
 #[derive(Debug)]
@@ -90,10 +87,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if size > MOST_BYTES {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    // It may grow while it is read.
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    read_all(file).map(Some)
 }
 
 /// Locks the index. Should a worker panic, the numbers of the others are still good.

@@ -156,7 +156,9 @@ impl Parent {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the parent of a span",
     label = "not a span, guard or handle of span_runtime",
-    note = "pass a `Span`, `SpanGuard`, `SpanHandle` or `CurrentSpan` by reference, or `None` for a new root"
+    note = "pass a `Span`, `SpanGuard`, `SpanHandle` or `CurrentSpan` by reference, or `None` for a new root",
+    note = "a transaction or span of the legacy API is sent with its transaction and cannot have children that stream: start it by \
+            `start_span(name)` as well"
 )]
 pub trait AsParent {
     /// The parent that this stands for.

@@ -46,12 +46,12 @@ pub mod open {
 }
 
 macro_rules! withheld {
-    ($($crate_only:ident = $call:literal;)*) => {
+    ($($crate_only:ident = $call:literal, $label:literal;)*) => {
         $(
             #[doc(hidden)]
             #[diagnostic::on_unimplemented(
                 message = $call,
-                label = "in a crate that streams, write `#[span]`, `span!` or `start_span(name).start()`",
+                label = $label,
                 note = "in a crate that declares `span_runtime::lifecycle!(static)`, call it by its name in `crate::legacy`"
             )]
             #[allow(missing_docs, reason = "its message is its documentation")]
@@ -68,10 +68,14 @@ macro_rules! withheld {
 struct Nobody(());
 
 withheld! {
-    CallsInit = "`legacy::init` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`";
-    CallsStartTransaction = "`start_transaction` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`";
-    CallsCurrentSpan = "`legacy::current_span` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`";
-    CallsConfigureScope = "`configure_scope` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`";
+    CallsInit = "`legacy::init` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`",
+        "in a crate that streams, write `span_runtime::init(options)`";
+    CallsStartTransaction = "`start_transaction` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`",
+        "in a crate that streams, write `#[span]`, `span!` or `start_span(name).start()`";
+    CallsCurrentSpan = "`legacy::current_span` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`",
+        "in a crate that streams, write `span_runtime::current_span()`";
+    CallsConfigureScope = "`configure_scope` belongs to the legacy API, whose calls are brought in by `span_runtime::lifecycle!(static)`",
+        "in a crate that streams, a span is current while its guard lives: `let _guard = start_span(name).start();`";
 }
 
 /// Makes a runtime of the static lifecycle and installs it; see [`init`](crate::init). Called as `crate::legacy::init`.

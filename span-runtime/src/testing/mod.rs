@@ -45,6 +45,8 @@ mod request_rules;
 mod rfc3339;
 mod serve;
 mod span;
+#[cfg(feature = "legacy")]
+mod transaction;
 mod waterfall;
 
 #[cfg(test)]

@@ -4,5 +4,5 @@ span_runtime::lifecycle!(stream);
 use crate::legacy::start_transaction;
 
 fn main() {
-    start_transaction(todo!());
+    start_transaction();
 }
