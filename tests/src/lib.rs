@@ -109,3 +109,9 @@ impl log::Log for Warnings {
 
     fn flush(&self) {}
 }
+
+/// The code in `docs/migration.md` compiles and runs as documentation tests of this crate, which depends on what it comes from.
+#[cfg(all(doctest, feature = "legacy"))]
+#[doc = include_str!("../../docs/migration.md")]
+#[derive(Debug)]
+pub struct MigrationGuide;
