@@ -7,17 +7,17 @@ span_runtime::lifecycle!(stream);
 mod shop {
     use span_runtime::span;
 
-    pub struct Shop;
+    pub(crate) struct Shop;
 
     impl Shop {
         #[span(name = "checkout", attributes("order" = order))]
         #[inline(never)]
-        pub fn checkout(&self, order: u64) -> Result<u64, String> {
+        pub(crate) fn checkout(&self, order: u64) -> Result<u64, String> {
             if order == 0 { Err("no order".into()) } else { Ok(price::<3>(order)) }
         }
 
         #[span]
-        pub async fn later(&self, order: u64) -> u64 {
+        pub(crate) async fn later(&self, order: u64) -> u64 {
             std::future::ready(order).await
         }
     }
