@@ -7,7 +7,7 @@
 use super::{Scope, Transaction, TransactionContext, TransactionOrSpan};
 use crate::{Guard, InitError, Options};
 
-/// What [`lifecycle!`](crate::lifecycle) brings into a crate.
+/// What [`lifecycle!`](crate::lifecycle!) brings into a crate.
 #[doc(hidden)]
 pub mod open {
     use std::panic::Location;

@@ -1,6 +1,6 @@
 //! A crate's declared lifecycle, as the macros' expansions find it. (behaviour 3)
 //!
-//! [`lifecycle!`](crate::lifecycle) makes a type alias `__SpanLifecycle` at the root of the crate. An expansion asks for it where two
+//! [`lifecycle!`](crate::lifecycle!) makes a type alias `__SpanLifecycle` at the root of the crate. An expansion asks for it where two
 //! globs are in scope, the crate's root in the inner block and this module in the outer one, so that the alias here is
 //! what a crate without a declaration finds. The checks are constants: nothing of them is left at run time.
 

@@ -1,6 +1,6 @@
 //! The two lifecycles, and what keeps them apart. (behaviours 1 to 4)
 //!
-//! A crate says once, by [`lifecycle!`](crate::lifecycle), which of the two it uses, and from then on the other one's macros and
+//! A crate says once, by [`lifecycle!`](crate::lifecycle!), which of the two it uses, and from then on the other one's macros and
 //! calls do not compile in it. A program may still be put together from crates that differ; its runtime has one
 //! lifecycle, and calls of the other one record nothing.
 //!
