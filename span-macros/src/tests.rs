@@ -147,6 +147,29 @@ fn a_block_stays_a_block() {
     assert_eq!(expansion.to_string(), expected.to_string());
 }
 
+// behaviour 3
+#[test]
+fn every_expansion_asks_for_the_lifecycle_once() {
+    let once = |expansion: TokenStream, check| {
+        let text = expansion.to_string();
+        let lock = lock(check, quote!(::span_runtime)).to_string();
+        assert_eq!(text.matches(&lock).count(), 1, "{text}");
+        assert_eq!(text.matches("__SpanLifecycle").count(), 1, "{text}");
+    };
+    for (args, item) in [
+        (quote!(), quote! { async fn f<T>(&self) -> T { g() } }),
+        (quote!(root), quote! { fn f() -> BoxFuture<u8> { Box::pin(async move { 1 }) } }),
+        (quote!(inactive), quote! { fn f(x: u8) -> BoxFuture<u8> { let y = x; async move { y } } }),
+        (quote!(stream), quote! { fn f() -> impl Stream { g() } }),
+        (quote!(err, ret), quote! { fn f() -> Result<(), E> { g() } }),
+    ] {
+        once(expand_fn::span(args, item), quote!(__span_streams));
+    }
+    for input in [quote!("x", { f() }), quote!("x", root, async move { f() })] {
+        once(expand_block::span(input), quote!(__span_block_streams));
+    }
+}
+
 // behaviour 20
 #[test]
 fn an_item_with_a_mistake_is_emitted_unchanged() {
@@ -205,7 +228,29 @@ fn legacy_words_name_what_replaces_them() {
             "`set_tag` belongs to the legacy API; write `\"key\" = value`",
         ],
     );
-    // As a part of a key they are anybody's words.
+    assert_said(
+        &said(quote!(start_child("db", "load"), finish, set_transaction_name = n, status = Ok, set_status(x))),
+        &[
+            "`start_child` belongs to the legacy API; a span that starts while another is current is its child",
+            "`finish` belongs to the legacy API; a span ends when its function is left",
+            "`set_transaction_name` belongs to the legacy API; write `name = …`",
+            "`status` belongs to the legacy API; an `Err` sets the status `error`; for any other reason call \
+             `current_span().set_status(Status::Error)`",
+            "`set_status` belongs to the legacy API; an `Err` sets the status `error`; for any other reason call \
+             `current_span().set_status(Status::Error)`",
+        ],
+    );
+    assert_said(
+        &said_of_block(quote!("x", finish, start_child("db", "load"), set_transaction_name("y"), {})),
+        &[
+            "`finish` belongs to the legacy API; a span ends when its block is left",
+            "`start_child` belongs to the legacy API; a span that starts while another is current is its child",
+            "`set_transaction_name` belongs to the legacy API; the name is the first argument: \
+             `span!(\"name\", { … })`",
+        ],
+    );
+    // As a part of a key they are anybody's words, and some are so as a whole key.
+    assert_said(&said_of_block(quote!("x", status = code, finish = line, {})), &[]);
     assert_said(&said(quote!(attributes(op = 1, data.tags = 2))), &[]);
     assert_said(&said_of_block(quote!("x", data.tags = 2, "op" = 3, {})), &[]);
 }

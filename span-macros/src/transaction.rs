@@ -8,11 +8,11 @@ use quote::{ToTokens as _, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
-use syn::{Expr, LitStr, Path};
+use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
 use crate::attr::{
-    Attribute, Name, assignment, checked_name, end_of_entry, entries, list_of, literal_expr, pair, parse_with,
-    skip_to_comma, string_literal, value_of,
+    Attribute, assignment, end_of_entry, entries, list_of, literal_expr, pair, parse_with, skip_to_comma,
+    string_literal, value_of,
 };
 use crate::errors::Ctxt;
 use crate::expand::{lock, nested, ours, ours_at};
@@ -51,7 +51,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 struct Options {
     given: Vec<Ident>,
     krate: Option<Path>,
-    name: Option<Name>,
+    name: Option<Expr>,
     op: Option<Expr>,
     source: Option<LitStr>,
     tags: Vec<Attribute>,
@@ -66,7 +66,7 @@ impl Options {
             if input.peek(LitStr) {
                 let name: LitStr = input.parse()?;
                 options.given.push(Ident::new("name", name.span()));
-                options.name = checked_name(Expr::Lit(literal_expr(name)), cx);
+                options.name = Some(checked_text("name", Expr::Lit(literal_expr(name)), cx));
                 end_of_entry(input, cx);
             }
             entries(input, cx, |input, cx| options.entry(input, cx));
@@ -86,15 +86,14 @@ impl Options {
             skip_to_comma(input);
             return Ok(());
         }
+        // The value is still read; which of the two is kept does not matter, as neither is expanded.
         if self.given.contains(&word) {
             cx.error(word.span(), format!("`{word}` is given twice"));
-            skip_to_comma(input);
-            return Ok(());
         }
         self.given.push(word.clone());
         match text.as_str() {
-            "name" => self.name = checked_name(value_of(&word, input)?, cx),
-            "op" => self.op = Some(value_of(&word, input)?),
+            "name" => self.name = Some(checked_text("name", value_of(&word, input)?, cx)),
+            "op" => self.op = Some(checked_text("op", value_of(&word, input)?, cx)),
             "source" => {
                 let value = value_of(&word, input)?;
                 match string_literal(&value) {
@@ -120,13 +119,37 @@ impl Options {
     }
 }
 
+/// The value of `name` or `op`. Of literals only a string that says something will do.
+fn checked_text(word: &str, value: Expr, cx: &mut Ctxt) -> Expr {
+    match &value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value().trim().is_empty() => {
+            let instead = match word {
+                "name" => "say what the transaction does",
+                _ => "say what kind of work it is, or leave `op` out for \"function\"",
+            };
+            cx.error(text.span(), format!("the {word} is empty: {instead}"));
+        }
+        Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) => {}
+        Expr::Lit(literal) => {
+            let message = format!("the {word} is text: write a string literal or an expression that gives a string");
+            cx.error(literal.span(), message);
+        }
+        _ => {}
+    }
+    value
+}
+
 /// `("key" = value, …)` behind an option's word.
 fn pairs(word: &Ident, input: ParseStream<'_>, cx: &mut Ctxt) -> syn::Result<Vec<Attribute>> {
     let list = list_of(word, "\"key\" = value", input)?;
-    let mut pairs = Vec::new();
+    let mut pairs: Vec<Attribute> = Vec::new();
     parse_with(list, cx, |input, cx| {
         entries(input, cx, |input, cx| {
-            pairs.push(pair(input, cx)?);
+            let pair = pair(input, cx)?;
+            if pairs.iter().any(|other| other.key == pair.key) {
+                cx.error(pair.key_span, format!("the key `{}` is given twice", pair.key));
+            }
+            pairs.push(pair);
             Ok(())
         });
         Ok(())
@@ -143,7 +166,10 @@ fn refusal(given: &str) -> String {
             "continue a trace by `TransactionContext::continue_from_headers`, or start a child by `start_child`"
         }
         "inactive" => "start a transaction that is not current by `start_transaction`",
-        "err" | "ret" => "set what is to be seen by `set_data` on the current span",
+        "err" => {
+            "an `Err` sets the status `internal_error`; to record its text, call `set_data` on `current_span()` in the body"
+        }
+        "ret" => "to record the value, call `set_data` on `current_span()` in the body",
         "stream" => "a transaction ends with the call",
         _ => {
             let meant = match words::nearest(given, WORDS) {
@@ -199,8 +225,7 @@ fn expand_function(options: &Options, function: &Function) -> TokenStream {
 /// An expression that starts the transaction.
 fn begin(options: &Options, function: &Function, rt: &TokenStream) -> TokenStream {
     let name = match &options.name {
-        Some(Name::Static(name)) => name.to_token_stream(),
-        Some(Name::Runtime(name)) => name.to_token_stream(),
+        Some(name) => name.to_token_stream(),
         None => {
             let name = LitStr::new(&function.sig.ident.unraw().to_string(), ours());
             quote_spanned!(ours()=> ::core::concat!(::core::module_path!(), "::", #name))
@@ -291,19 +316,26 @@ fn carried(
 ) -> TokenStream {
     let body = nested(body);
     let hint = match output {
-        Some(Some(ty)) if !is_never(ty) => {
-            let at = ours_at(ty.span());
-            let ty = erase_impl_trait(ty);
-            quote_spanned! {at=>
-                if let ::core::option::Option::Some(__span_value) = ::core::option::Option::None::<#ty> {
-                    return __span_value;
-                }
+        Some(Some(ty)) if !is_never(ty) => Some((erase_impl_trait(ty).to_token_stream(), ours_at(ty.span()))),
+        Some(None) => Some((quote_spanned!(ours()=> ()), ours())),
+        _ => None,
+    };
+    let hint = hint.map(|(ty, at)| {
+        quote_spanned! {at=>
+            if let ::core::option::Option::Some(__span_value) = ::core::option::Option::None::<#ty> {
+                return __span_value;
             }
         }
-        _ => TokenStream::new(),
+    });
+    // A value that cannot be a result is not probed: where the body does not end, the compiler would make it one.
+    let failed = match output {
+        Some(ty) if ty.is_none_or(is_never) => quote_spanned!(ours()=> |_| false),
+        _ => {
+            let failed = probe(rt, &quote_spanned!(ours()=> __span_value));
+            quote_spanned!(ours()=> |__span_value| #failed)
+        }
     };
-    let failed = probe(rt, &quote_spanned!(ours()=> __span_value));
-    quote_spanned!(ours()=> #rt::legacy::carry(__span_held, #keywords { #hint #body }, |__span_value| #failed))
+    quote_spanned!(ours()=> #rt::legacy::carry(__span_held, #keywords { #hint #body }, #failed))
 }
 
 fn probe(rt: &TokenStream, value: &TokenStream) -> TokenStream {
@@ -365,6 +397,120 @@ mod tests {
         assert_eq!(expansion.to_string(), expected.to_string());
     }
 
+    /// The body of `fn f() -> Ret { body }`, without the lock at its start, which is looked for.
+    fn statements(item: TokenStream) -> String {
+        let expansion = expand(quote!("x", crate = rt), item);
+        let Some(proc_macro2::TokenTree::Group(body)) = expansion.into_iter().last() else {
+            panic!("no body");
+        };
+        let lock = lock(&quote!(rt::__private), "__span_transacts").to_string();
+        let text = body.stream().to_string();
+        assert_eq!(text.matches("const _").count(), 1, "{text}");
+        text.strip_prefix(&lock).expect("the lock").trim_start().to_owned()
+    }
+
+    fn begin() -> TokenStream {
+        quote!(rt::__private::legacy::begin("x", "function", ::core::option::Option::None, |_| {}))
+    }
+
+    fn hint(ty: TokenStream) -> TokenStream {
+        quote! {
+            if let ::core::option::Option::Some(__span_value) = ::core::option::Option::None::<#ty> {
+                return __span_value;
+            }
+        }
+    }
+
+    fn probed() -> TokenStream {
+        quote!(|__span_value| {
+            use rt::__private::NotAResult as _;
+            rt::__private::Probe(__span_value).is_err()
+        })
+    }
+
+    // behaviour 58
+    #[test]
+    fn the_name_is_the_functions_path_where_none_is_given() {
+        let expansion = expand(
+            quote!(),
+            quote!(
+                fn r#load() {}
+            ),
+        );
+        let expected = quote!(begin(
+            ::core::concat!(::core::module_path!(), "::", "load"),
+            "function",
+            ::core::option::Option::None,
+            |_| {}
+        ));
+        assert!(expansion.to_string().contains(&expected.to_string()), "{expansion}");
+    }
+
+    // behaviour 58
+    #[test]
+    fn a_body_without_a_value_to_look_at_stays_the_tail() {
+        let begin = begin();
+        for ret in [quote!(), quote!(-> ()), quote!(-> !), quote!(-> impl Fn(&str) -> usize)] {
+            let expected = quote!(let __span_held = #begin.enter(); { half typed. });
+            assert_eq!(statements(quote!(fn f(self: Box<Self>) #ret { half typed. })), expected.to_string());
+        }
+    }
+
+    // behaviour 58
+    #[test]
+    fn a_future_carries_its_transaction() {
+        let (begin, failed) = (begin(), probed());
+        let hint = hint(quote!(Result<_, E>));
+        let expected = quote! {
+            let __span_held = #begin;
+            rt::__private::legacy::carry(__span_held, async move { #hint { g(x).await } }, #failed).await
+        };
+        let item = quote!(
+            async fn f(x: u8) -> Result<impl Copy, E> {
+                g(x).await
+            }
+        );
+        assert_eq!(statements(item), expected.to_string());
+    }
+
+    // behaviour 58
+    #[test]
+    fn a_future_without_a_value_is_not_probed() {
+        let begin = begin();
+        for (ret, hint) in
+            [(quote!(), hint(quote!(()))), (quote!(-> ()), hint(quote!(()))), (quote!(-> !), TokenStream::new())]
+        {
+            let expected = quote! {
+                let __span_held = #begin;
+                rt::__private::legacy::carry(__span_held, async move { #hint { loop {} } }, |_| false).await
+            };
+            assert_eq!(statements(quote!(async fn f() #ret { loop {} })), expected.to_string());
+        }
+    }
+
+    // behaviour 58
+    #[test]
+    fn an_async_block_at_the_end_starts_when_polled_or_at_the_call() {
+        let (begin, failed) = (begin(), probed());
+        let hint = hint(quote!(u8));
+        let expected = quote! {
+            Box::pin(async move {
+                let __span_held = #begin;
+                rt::__private::legacy::carry(__span_held, async move { #hint { x } }, #failed).await
+            })
+        };
+        let item = quote! { fn f(x: u8) -> Pin<Box<dyn Future<Output = u8> + Send>> { Box::pin(async move { x }) } };
+        assert_eq!(statements(item), expected.to_string());
+
+        let expected = quote! {
+            let __span_held = #begin;
+            let y = x;
+            rt::__private::legacy::carry(__span_held, async { { y } }, #failed)
+        };
+        let item = quote! { fn f(x: u8) -> BoxFuture<u8> { let y = x; async { y } } };
+        assert_eq!(statements(item), expected.to_string());
+    }
+
     #[test]
     fn what_is_well_formed_is_taken() {
         for args in [
@@ -380,11 +526,42 @@ mod tests {
     // behaviour 19
     #[test]
     fn words_of_the_streaming_api_say_what_replaces_them() {
-        let all = said(quote!(attributes("a" = 1), args(order), root, parent = x, inactive, err, ret, stream));
-        assert_eq!(all.len(), 8, "{all:?}");
-        assert!(all.iter().all(|text| text.contains("belongs to the streaming API")), "{all:?}");
-        assert!(all[0].contains("write `data(\"key\" = value)`"), "{all:?}");
-        assert!(all[3].contains("continue_from_headers"), "{all:?}");
+        assert_eq!(
+            said(quote!(attributes("a" = 1), args(order), root, parent = x, inactive, err, ret, stream)),
+            [
+                "`attributes` belongs to the streaming API; write `data(\"key\" = value)`",
+                "`args` belongs to the streaming API; write `data(\"key\" = value)`",
+                "`root` belongs to the streaming API; a transaction is a root always",
+                "`parent` belongs to the streaming API; continue a trace by \
+                 `TransactionContext::continue_from_headers`, or start a child by `start_child`",
+                "`inactive` belongs to the streaming API; start a transaction that is not current by \
+                 `start_transaction`",
+                "`err` belongs to the streaming API; an `Err` sets the status `internal_error`; to record its \
+                 text, call `set_data` on `current_span()` in the body",
+                "`ret` belongs to the streaming API; to record the value, call `set_data` on `current_span()` in \
+                 the body",
+                "`stream` belongs to the streaming API; a transaction ends with the call",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_are_looked_at() {
+        assert_eq!(
+            said(quote!(name = 5, op = " ", source = s, tags, data("a" = 1, b = 2, a = 3), level = "x", 7)),
+            [
+                "the name is text: write a string literal or an expression that gives a string",
+                "the op is empty: say what kind of work it is, or leave `op` out for \"function\"",
+                "`source` is fixed when the program is compiled: write a string literal",
+                "`tags` takes a list: write `tags(\"key\" = value)`",
+                "the key `a` is given twice",
+                "unknown option `level`; `#[transaction]` takes `name`, `op`, `source`, `tags`, `data`, `crate`",
+                "expected an option such as `name = \"…\"` or `tags(\"key\" = value)`",
+            ]
+        );
+        assert_eq!(said(quote!("")), ["the name is empty: say what the transaction does"]);
+        // A tag and a value may have the same key: they are shown apart.
+        assert_eq!(said(quote!(tags("a" = 1), data("a" = 1))), [""; 0]);
     }
 
     #[test]
@@ -415,7 +592,7 @@ mod tests {
 
     #[test]
     fn an_option_is_given_once_and_a_function_has_one_lifecycle() {
-        assert_eq!(said(quote!("a", name = "b")), ["`name` is given twice"]);
+        assert_eq!(said(quote!("a", name = f::<A, B>(), op = "x")), ["`name` is given twice"]);
         let twice = expand(
             quote!(),
             quote!(
@@ -447,5 +624,19 @@ mod tests {
             ))[0]
                 .contains("put `#[transaction]` on its implementations")
         );
+    }
+
+    #[test]
+    fn half_typed_options_do_not_panic() {
+        let halves = ["name", "=", ",", "tags", "()", "(\"a\")", "\"a\"", ".", "op", "root"];
+        for first in halves {
+            for second in halves {
+                for third in halves {
+                    let tokens: TokenStream = format!("{first} {second} {third}").parse().expect("tokens");
+                    let _ = said(tokens.clone());
+                    let _ = expand(TokenStream::new(), tokens);
+                }
+            }
+        }
     }
 }

@@ -43,6 +43,13 @@ pub(crate) fn legacy(place: Place, word: &Ident, input: ParseStream<'_>) -> Opti
             Place::Function => "write `name = …`".to_owned(),
             Place::Block => "the name is the first argument: `span!(\"name\", { … })`".to_owned(),
         },
+        // Of a block's attributes these are keys as good as any: `status = code`.
+        "status" | "start_child" | "finish" if place == Place::Block && input.peek(Token![=]) => return None,
+        "start_child" => "a span that starts while another is current is its child".to_owned(),
+        "finish" => match place {
+            Place::Function => "a span ends when its function is left".to_owned(),
+            Place::Block => "a span ends when its block is left".to_owned(),
+        },
         "status" | "set_status" => "an `Err` sets the status `error`; for any other reason call \
                                     `current_span().set_status(Status::Error)`"
             .to_owned(),

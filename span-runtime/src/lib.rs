@@ -33,6 +33,7 @@
 //!
 //! * `tls` (default): HTTPS by rustls, which Sentry's own service needs.
 //! * `stream`: streams that carry a span.
+//! * `legacy`: transactions in the static lifecycle, for code that has not moved to spans yet.
 //! * `testing`: a capture transport, a loopback receiver and traces as text, for tests of instrumented code.
 //! * `off`: every macro hands its item back untouched.
 #![deny(unsafe_code)]
@@ -94,8 +95,15 @@ pub mod prelude {
 
 /// Declares the lifecycle of a crate, at the top of its root: `span_runtime::lifecycle!(stream);`.
 ///
-/// It brings `span!` into scope for all that follows it. (A macro by that name cannot be imported, because
-/// the attribute `#[span]` is.)
+/// `stream` brings `span!` into scope for all that follows it. (A macro by that name cannot be imported, because
+/// the attribute `#[span]` is.) From then on nothing of the legacy API compiles in the crate.
+///
+/// `static`, with the feature `legacy`, brings the calls of the legacy API into the crate, as `crate::legacy`, or under another name
+/// by `lifecycle!(static as name)`. From then on `#[span]` and `span!` do not compile in it. Functions of the streaming
+/// API that are called by their path do, because a function cannot see which crate calls it; they record nothing, and say
+/// so once for each place.
+///
+/// A crate that declares nothing streams.
 ///
 /// ```
 /// span_runtime::lifecycle!(stream);

@@ -115,9 +115,3 @@ impl log::Log for Warnings {
 #[doc = include_str!("../../docs/migration.md")]
 #[derive(Debug)]
 pub struct MigrationGuide;
-
-/// The code of the page about migration, as tests: a page that shows calls which do not compile, or do not do what it says, is
-/// worse than none. It has code of the legacy API, so it is tested where that is built in.
-#[cfg(all(doctest, feature = "legacy"))]
-#[doc = include_str!("../../docs/migration.md")]
-pub struct MigrationGuide;

@@ -196,7 +196,8 @@ fn children_that_would_make_it_too_large_are_counted() {
         transaction.start_child("a", "b".repeat(100_000)).finish();
     }
     transaction.finish();
-    assert!(!harness.runtime.flush(SOON), "not all of it was sent");
+    // Whether it says that all was sent depends on whether the loss came before the call or during it.
+    harness.runtime.flush(SOON);
     let lost = harness.runtime.stats().lost.get(LossReason::BufferOverflow);
     let sent = harness.finish();
     assert_eq!(children(&sent[0].1).len() as u64, 20 - lost);

@@ -113,6 +113,8 @@ impl Seen {
         let (bytes, kinds) = (Bytes(envelope.raw.len() as u64), kinds(&spans));
         let root = if root_ended.get().is_none_or(|end| envelope.arrived < *end) { "open " } else { "ended" };
         console.line(format_args!("{after:>7.3} s  {:>5} spans  {bytes:>7}  root {root}  {kinds}", spans.len()));
+        #[cfg(feature = "static")]
+        super::static_lifecycle::print_transaction(&spans, console);
 
         for span in &spans {
             if self.kept.len() < KEPT || matches!(kind(span), "index" | "pass" | "walk" | "directory") {
@@ -134,6 +136,7 @@ impl Seen {
 
         let passes = overview.iter().filter(|span| is(span, "pass"));
         let Some(first) = passes.min_by(|one, other| one.start_timestamp.total_cmp(&other.start_timestamp)) else {
+            console.line("\nNo pass is among them, so none can be drawn.");
             return;
         };
         console.line("\nIts first pass:\n");

@@ -9,10 +9,12 @@
 //!           read, tokenise, merge
 //! ```
 //!
-//! This module is the program from above; `passes.rs`, `walk.rs` and `work.rs` are what it does, and how it makes spans of it.
+//! This module is the program from above; `passes.rs`, `walk.rs` and `work.rs` are what it does, and how it makes spans
+//! of it.
 //!
-//! With the feature `static` the same run is one transaction of the legacy API, in `static_lifecycle`. A transaction has 1,000
-//! children at most, so that on a larger tree most of them are counted lost: spans that stream have no such limit.
+//! With the feature `static` the same run is one transaction of the legacy API, in `static_lifecycle`. A transaction has
+//! 1,000 children at most. On a larger tree the rest is counted lost, as `buffer_overflow`; spans that stream have no
+//! such limit.
 
 mod args;
 mod console;

@@ -9,7 +9,7 @@ use span_runtime::{display, names};
 use super::super::tree::{Entry, Kind, list, name, relative};
 use super::super::words::Index;
 use super::work::{Job, lock};
-use crate::legacy::{Span, SpanStatus, TransactionOrSpan};
+use crate::legacy::{Span, SpanStatus};
 
 /// A directory that the walk is in.
 struct Directory {
@@ -19,7 +19,7 @@ struct Directory {
 }
 
 /// Walks the tree below `root`, depth first, and queues its files. `root` may be a file.
-pub(super) fn walk(root: &Path, jobs: &Sender<Job>, index: &Mutex<Index>, pass: &TransactionOrSpan) {
+pub(super) fn walk(root: &Path, jobs: &Sender<Job>, index: &Mutex<Index>, pass: &Span) {
     let walk = pass.start_child("function", "walk");
     if !root.is_dir() {
         // If nobody takes jobs any more, there is nothing to be done about it.
@@ -49,6 +49,8 @@ pub(super) fn walk(root: &Path, jobs: &Sender<Job>, index: &Mutex<Index>, pass: 
             Kind::Other => lock(index).skipped += 1,
         }
     }
+    // Where the walk broke off, directories are still open: they finish before it does.
+    drop(open);
     walk.finish();
 }
 
