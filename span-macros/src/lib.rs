@@ -29,7 +29,8 @@ pub fn span(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 #[cfg(feature = "legacy")]
-#[doc = include_str!("docs/transaction.md")]
+// Its example needs a runtime with the feature `legacy`: the package `tests` compiles it.
+#[cfg_attr(not(doctest), doc = include_str!("docs/transaction.md"))]
 #[proc_macro_attribute]
 pub fn transaction(args: TokenStream, item: TokenStream) -> TokenStream {
     if cfg!(feature = "off") {

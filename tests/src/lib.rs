@@ -115,3 +115,9 @@ impl log::Log for Warnings {
 #[doc = include_str!("../../docs/migration.md")]
 #[derive(Debug)]
 pub struct MigrationGuide;
+
+/// The example of `#[transaction]`, which needs a runtime with the feature `legacy` as this crate has it.
+#[cfg(all(doctest, feature = "legacy"))]
+#[doc = include_str!("../../span-macros/src/docs/transaction.md")]
+#[derive(Debug)]
+pub struct TransactionMacro;
