@@ -100,8 +100,8 @@ pub mod prelude {
 ///
 /// `static`, with the feature `legacy`, brings the calls of the legacy API into the crate, as `crate::legacy`, or under another name
 /// by `lifecycle!(static as name)`. From then on `#[span]` and `span!` do not compile in it. Functions of the streaming
-/// API that are called by their path do, because a function cannot see which crate calls it; they record nothing, and say
-/// so once for each place.
+/// API that are called by their path do, because a function cannot see which crate calls it; in a runtime of the static lifecycle they
+/// record nothing, and say so once for each place.
 ///
 /// A crate that declares nothing streams.
 ///

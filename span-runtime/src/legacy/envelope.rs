@@ -1,5 +1,8 @@
 //! A transaction as an envelope. (behaviour 55; transaction payloads, Sentry's event documents)
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use super::facts::Facts;
 use super::parcel::Finished;
 use super::transaction::Child;
@@ -115,33 +118,34 @@ fn described(text: &mut Vec<u8>, facts: &Facts) {
     member(text, "origin", "manual");
     // A span that nobody found fault with went well.
     member(text, "status", facts.status.map_or("ok", |status| status.as_str()));
-    if !facts.data.is_empty() {
-        text.extend_from_slice(br#","data":"#);
-        let mut opening = b'{';
-        for (key, value) in &facts.data {
-            text.push(opening);
-            opening = b',';
-            json::string(text, key);
-            text.push(b':');
-            json::value(text, value);
-        }
-        text.push(b'}');
-    }
+    object(text, "data", &facts.data, json::value);
 }
 
 fn tags(text: &mut Vec<u8>, facts: &Facts) {
-    if !facts.tags.is_empty() {
-        text.extend_from_slice(br#","tags":"#);
-        let mut opening = b'{';
-        for (key, value) in &facts.tags {
-            text.push(opening);
-            opening = b',';
-            json::string(text, key);
-            text.push(b':');
-            json::string(text, value);
-        }
-        text.push(b'}');
+    object(text, "tags", &facts.tags, |text, value| json::string(text, value));
+}
+
+/// `,"key":{...}`, unless there is nothing in it.
+fn object<V>(
+    text: &mut Vec<u8>,
+    key: &str,
+    members: &BTreeMap<Cow<'static, str>, V>,
+    write: impl Fn(&mut Vec<u8>, &V),
+) {
+    if members.is_empty() {
+        return;
     }
+    text.push(b',');
+    json::string(text, key);
+    let mut opening: &[u8] = b":{";
+    for (key, value) in members {
+        text.extend_from_slice(opening);
+        opening = b",";
+        json::string(text, key);
+        text.push(b':');
+        write(text, value);
+    }
+    text.push(b'}');
 }
 
 fn times(text: &mut Vec<u8>, start: UnixNanos, end: UnixNanos) {
