@@ -430,7 +430,7 @@ fn starts_with_pair(input: ParseStream<'_>) -> bool {
     key(&ahead).is_ok() && ahead.peek(Token![=]) && !ahead.peek(Token![==])
 }
 
-pub(crate) fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
+fn checked_name(name: Expr, cx: &mut Ctxt) -> Option<Name> {
     match &name {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             if text.value().trim().is_empty() {
