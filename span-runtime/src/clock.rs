@@ -38,7 +38,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// The two clocks side by side; the flusher has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     counter_origin: Reading,
     monotonic_origin: StdInstant,

@@ -27,6 +27,7 @@
 //! * [`init`] and [`Options`]: setting it up. [`stats`] and [`flush`]: what became of the spans.
 //! * [`macro@span`] and `span!`: spans around functions and blocks.
 //! * [`start_span`]: spans by hand. [`Instrument`]: futures that carry a span. [`SpanHandle`]: spans across threads.
+//! * [`continue_trace`] and [`trace_headers`]: traces that cross services.
 //! * [`current_span`]: adding to the span that one is in. [`AttributeValue`]: what can be an attribute.
 //!
 //! # Cargo features
@@ -46,20 +47,27 @@ mod attributes;
 mod client;
 mod clock;
 mod context;
+mod filter;
 mod flusher;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(missing_docs, reason = "for the fuzz targets")]
+pub mod fuzzing;
 mod hand_over;
+mod hook;
 mod ids;
+mod integrations;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 mod lifecycle;
 mod link;
 pub mod names;
 mod open;
-#[cfg(feature = "legacy")]
-mod propagation;
+pub mod propagation;
 mod protocol;
 mod record;
 mod sampling;
+mod scrub;
 mod segment;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -69,17 +77,24 @@ use __private as private;
 
 pub use api::{
     AsParent, CurrentSpan, InContext, InSpan, InTrace, InactiveSpanBuilder, Instrument, Parent, Span, SpanBuilder,
-    SpanGuard, SpanHandle, TraceGuard, TraceScope, current_span, new_trace, start_span,
+    SpanGuard, SpanHandle, TraceGuard, TraceScope, continue_trace, continue_trace_with, current_span, new_trace,
+    start_span, trace_headers, trace_headers_for,
 };
 #[cfg(feature = "stream")]
 pub use api::{InSpanStream, InstrumentStream};
 pub use attributes::{AttributeValue, Debugged, Key, Shown, Value, debug, display};
 pub use client::{Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats};
+pub use filter::{IgnoreRule, Pattern};
+pub use hook::FinishedSpan;
 pub use ids::{ParseIdError, SpanId, TraceId};
+pub use integrations::register_integration;
 pub use lifecycle::TraceLifecycle;
 pub use link::Link;
 pub use open::Status;
+pub use propagation::TraceHeaders;
 pub use protocol::ParseDsnError;
+pub use sampling::SamplingContext;
+pub use scrub::Scrubber;
 #[doc(hidden)]
 pub use span_macros::__span_block;
 /// Runs a function in a span; the rustdoc of `span-macros` lists every option.

@@ -35,11 +35,13 @@ impl Link {
         self
     }
 
-    /// Adds an attribute of the link.
+    /// Sets an attribute of the link.
     #[must_use]
     pub fn attribute(mut self, key: impl Into<Key>, value: impl AttributeValue) -> Self {
         if let Some(value) = value.into_value() {
-            self.attributes.push(Attribute { key: key.into(), value });
+            let key = key.into();
+            self.attributes.retain(|attribute| attribute.key != key);
+            self.attributes.push(Attribute { key, value });
         }
         self
     }

@@ -14,6 +14,10 @@ pub const TRACE_LIFECYCLE: &str = "sentry.trace_lifecycle";
 pub const SDK_NAME: &str = "sentry.sdk.name";
 /// The SDK's version.
 pub const SDK_VERSION: &str = "sentry.sdk.version";
+/// The integrations that are in use, on segments.
+pub const SDK_INTEGRATIONS: &str = "sentry.sdk.integrations";
+/// The arguments of the process, on segments, where [`record_command_args`](crate::Options::record_command_args) asks for them.
+pub const COMMAND_ARGS: &str = "process.command_args";
 /// The release of the instrumented program.
 pub const RELEASE: &str = "sentry.release";
 /// The environment it runs in.

@@ -6,23 +6,94 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::client::Core;
-use crate::ids::{SpanId, TraceId};
+use crate::client::{Core, LossReason};
+use crate::ids::{Generator, SpanId, TraceId};
+use crate::propagation::{Baggage, Dsc, Incoming};
+use crate::record::Attribute;
+use crate::sampling::{self, Decision};
 
 /// What the segments of one trace share in this process.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
-    /// The parent in the process that this trace came from.
-    pub(crate) parent_id: Option<SpanId>,
     pub(crate) sample_rand: f64,
-    /// The envelope's `trace` header, as JSON; written when the first span of the trace is.
-    pub(crate) header: OnceLock<Box<str>>,
+    /// What a trace has that came from elsewhere, or is a scope: most are neither.
+    pub(crate) origin: Option<Box<Origin>>,
+    dsc: OnceLock<Dsc>,
+}
+
+/// Where a trace comes from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The parent in the process that it came from.
+    pub(crate) parent_id: Option<SpanId>,
+    /// What stands for a span where there is none: that parent, or an id that was made up.
+    pub(crate) span_id: SpanId,
+    /// What was decided there.
+    pub(crate) sampled: Option<bool>,
+    /// The rate at which it was.
+    pub(crate) sample_rate: Option<f64>,
+    /// The sampling context, as it came; empty if none did.
+    baggage: Baggage,
+    /// What only the sampler sees.
+    pub(crate) for_sampler: Vec<Attribute>,
 }
 
 impl Trace {
-    pub(crate) fn new(id: TraceId, sample_rand: f64) -> Self {
-        Trace { id, parent_id: None, sample_rand, header: OnceLock::new() }
+    /// A trace that begins here.
+    pub(crate) fn new(ids: &mut Generator) -> Self {
+        Trace { id: ids.trace_id(), sample_rand: ids.sample_rand(), origin: None, dsc: OnceLock::new() }
+    }
+
+    /// A trace that begins here, before there is a span in it.
+    pub(crate) fn scope(ids: &mut Generator) -> Self {
+        let origin = Origin {
+            parent_id: None,
+            span_id: ids.span_id(),
+            sampled: None,
+            sample_rate: None,
+            baggage: Baggage::default(),
+            for_sampler: Vec::new(),
+        };
+        Trace { origin: Some(Box::new(origin)), ..Trace::new(ids) }
+    }
+
+    /// A trace that began elsewhere.
+    pub(crate) fn continued(incoming: Incoming) -> Self {
+        let sample_rate = incoming.sample_rate();
+        let made_up = || sampling::agreeing_rand(incoming.trace_id, incoming.sampled, sample_rate);
+        Trace {
+            id: incoming.trace_id,
+            sample_rand: incoming.sample_rand().unwrap_or_else(made_up),
+            origin: Some(Box::new(Origin {
+                parent_id: Some(incoming.parent_id),
+                span_id: incoming.parent_id,
+                sampled: incoming.sampled,
+                sample_rate,
+                baggage: incoming.baggage,
+                for_sampler: Vec::new(),
+            })),
+            dsc: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn parent_id(&self) -> Option<SpanId> {
+        self.origin.as_ref()?.parent_id
+    }
+
+    /// What was decided where it came from.
+    pub(crate) fn parent_sampled(&self) -> Option<bool> {
+        self.origin.as_ref()?.sampled
+    }
+
+    /// The sampling context that it came with.
+    pub(crate) fn incoming(&self) -> Option<&Baggage> {
+        self.origin.as_ref().map(|origin| &origin.baggage)
+    }
+
+    /// The sampling context, if it is settled.
+    pub(crate) fn dsc(&self) -> Option<&Dsc> {
+        self.dsc.get()
     }
 }
 
@@ -33,6 +104,15 @@ pub(crate) enum TraceRef {
     Shared(Arc<Trace>),
 }
 
+impl TraceRef {
+    pub(crate) fn get(&self) -> &Trace {
+        match self {
+            TraceRef::Own(trace) => trace,
+            TraceRef::Shared(trace) => trace,
+        }
+    }
+}
+
 /// What all spans of a local root share.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -41,7 +121,12 @@ pub(crate) struct Segment {
     /// The span id of the segment span.
     pub(crate) span_id: SpanId,
     pub(crate) sampled: bool,
-    pub(crate) sample_rate: f64,
+    /// Why it is not sampled, if it is not.
+    pub(crate) loss: LossReason,
+    /// The rate at which that was decided, where it is known.
+    pub(crate) sample_rate: Option<f64>,
+    /// Whether this process decided, and not the one that the trace came from.
+    pub(crate) decided_here: bool,
     name: Mutex<Cow<'static, str>>,
     pub(crate) source: &'static str,
     /// The wall clock at the clock's origin, as it stood when the flusher first saw this segment.
@@ -56,7 +141,7 @@ impl Segment {
         core: Arc<Core>,
         trace: TraceRef,
         span_id: SpanId,
-        decision: crate::sampling::Decision,
+        decision: Decision,
         name: Cow<'static, str>,
         source: Option<&'static str>,
     ) -> Self {
@@ -65,7 +150,9 @@ impl Segment {
             trace,
             span_id,
             sampled: decision.sampled,
+            loss: decision.loss,
             sample_rate: decision.rate,
+            decided_here: decision.here,
             name: Mutex::new(name),
             source: source.unwrap_or(SOURCES[0]),
             wall_origin: OnceLock::new(),
@@ -73,10 +160,12 @@ impl Segment {
     }
 
     pub(crate) fn trace(&self) -> &Trace {
-        match &self.trace {
-            TraceRef::Own(trace) => trace,
-            TraceRef::Shared(trace) => trace,
-        }
+        self.trace.get()
+    }
+
+    /// The sampling context of its trace, which is settled now if it was not before.
+    pub(crate) fn dsc(&self) -> &Dsc {
+        self.trace().dsc.get_or_init(|| Dsc::freeze(&self.core.settings, self))
     }
 
     /// The name as it is now. The lock is held for a copy only.

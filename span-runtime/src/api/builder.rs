@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use super::guard::{self, SpanGuard};
 use super::span::{self, Span};
-use super::{AsParent, Parent, ParentKind, SpanHandle};
+use super::{AsParent, Parent, ParentKind};
 use crate::attributes::{AttributeValue, Key};
 use crate::client::global;
-use crate::context::{self, Begun, Entry, Local};
+use crate::context::{self, Begun, Entry, Local, Undecided};
 #[cfg(feature = "legacy")]
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
@@ -143,17 +143,19 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) ->
     if !global::any() {
         return SpanGuard::nothing();
     }
+    let mut undecided = None;
     let kind = context::with(|local| {
         if matches!(parent.0, ParentKind::Current) {
             if let Some((id, index)) = local.push_child_with(site, &mut details) {
                 return guard::Kind::Recording { id, index };
             }
-            if let Some(runtime) = local.unsampled_child() {
-                return guard::Kind::UnsampledChild { runtime };
+            if let Some((runtime, loss)) = local.unsampled_child() {
+                return guard::Kind::UnsampledChild { runtime, loss };
             }
         }
-        begin_elsewhere(local, parent, site, mem::take(&mut details))
+        begin_elsewhere(local, parent, site, mem::take(&mut details), &mut undecided)
     });
+    let kind = undecided.map_or(kind, |undecided| Some(begin_undecided(*undecided)));
     let guard = SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing));
     refuse(site, guard.is_nothing());
     guard
@@ -162,15 +164,17 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) ->
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
 #[inline(never)]
 pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
+    let mut undecided = None;
     let kind = context::with(|local| {
         if let Some((id, index)) = local.push_child(Site::Call(site)) {
             guard::Kind::Recording { id, index }.pack()
-        } else if let Some(runtime) = local.unsampled_child() {
-            guard::Kind::UnsampledChild { runtime }.pack()
+        } else if let Some((runtime, loss)) = local.unsampled_child() {
+            guard::Kind::UnsampledChild { runtime, loss }.pack()
         } else {
-            begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default()).pack()
+            begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default(), &mut undecided).pack()
         }
     });
+    let kind = undecided.map_or(kind, |undecided| Some(begin_undecided(*undecided).pack()));
     let guard = SpanGuard::packed(kind.unwrap_or(guard::Kind::Nothing.pack()));
     refuse(Site::Call(site), guard.is_nothing());
     guard
@@ -186,31 +190,48 @@ fn refuse(site: Site, is_nothing: bool) {
     }
 }
 
-/// Starts a span that is not simply a child of the recording span on top.
+/// Starts a span that is not simply a child of the recording span on top. Where the sampler has to be asked first, nothing is started, and
+/// `undecided` says so.
 #[inline(never)]
-fn begin_elsewhere(local: &mut Local, parent: &Parent, site: Site, details: Details) -> guard::Kind {
-    match local.begin(parent, site, details, false) {
+fn begin_elsewhere(
+    local: &mut Local,
+    parent: &Parent,
+    site: Site,
+    details: Details,
+    undecided: &mut Option<Box<Undecided>>,
+) -> guard::Kind {
+    let begun = local.begin(parent, site, details, false);
+    make_current(local, begun, undecided)
+}
+
+fn make_current(local: &mut Local, begun: Begun, undecided: &mut Option<Box<Undecided>>) -> guard::Kind {
+    match begun {
         Begun::Recording(open) => {
             let id = open.span_id.as_u64();
             guard::Kind::Recording { id, index: local.push(Entry::Span(open)) }
         }
-        Begun::UnsampledSegment(segment) => {
+        // What starts inside of the guard belongs below it as well.
+        Begun::Unsent(handle) => {
             let token = local.token();
-            let index = local.push(Entry::Context(token, SpanHandle::unsampled(segment)));
-            guard::Kind::UnsampledSegment { token, index }
+            guard::Kind::Unsent { token, index: local.push(Entry::Context(token, handle)) }
         }
-        // Below an unsampled span that is not on top, else `unsampled_child` had seen it: what starts inside of the
-        // guard belongs below that as well.
-        Begun::UnsampledChild(runtime) => match local.segment_of(parent) {
-            Some(segment) => {
-                let token = local.token();
-                let index = local.push(Entry::Context(token, SpanHandle::unsampled(segment)));
-                guard::Kind::UnsampledSegment { token, index }
-            }
-            None => guard::Kind::UnsampledChild { runtime },
-        },
+        Begun::Undecided(segment) => {
+            *undecided = Some(segment);
+            guard::Kind::Nothing
+        }
         Begun::Disabled => guard::Kind::Nothing,
     }
+}
+
+/// Asks the sampler, with nothing borrowed, and starts the segment.
+#[cold]
+fn begin_undecided(segment: Undecided) -> guard::Kind {
+    let decision = segment.ask();
+    let kind = context::with(|local| {
+        let begun = local.begin_decided(segment, decision);
+        make_current(local, begun, &mut None)
+    });
+    kind.unwrap_or(guard::Kind::Nothing)
 }
 
 /// Starts a span that is on no stack.
@@ -218,16 +239,18 @@ pub(crate) fn begin_owned(parent: &Parent, site: Site, details: Details) -> Span
     if !global::any() {
         return Span::nothing();
     }
-    let begun = context::with(|local| match local.begin(parent, site, details, true) {
-        Begun::Recording(open) => span::Kind::Recording(open),
-        Begun::UnsampledSegment(segment) => span::Kind::Unsampled(segment),
-        Begun::UnsampledChild(_) => match local.segment_of(parent) {
-            Some(segment) => span::Kind::Unsampled(segment),
-            None => span::Kind::Nothing,
-        },
-        Begun::Disabled => span::Kind::Nothing,
+    let begun = match context::with(|local| local.begin(parent, site, details, true)) {
+        Some(Begun::Undecided(segment)) => {
+            let decision = segment.ask();
+            context::with(|local| local.begin_decided(*segment, decision))
+        }
+        begun => begun,
+    };
+    let span = Span(match begun {
+        Some(Begun::Recording(open)) => span::Kind::Recording(open),
+        Some(Begun::Unsent(handle)) => span::Kind::Unsent(handle),
+        Some(Begun::Undecided(_) | Begun::Disabled) | None => span::Kind::Nothing,
     });
-    let span = Span(begun.unwrap_or(span::Kind::Nothing));
     refuse(site, span.is_nothing());
     span
 }

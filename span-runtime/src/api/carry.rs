@@ -57,9 +57,9 @@ impl Carried {
             let (id, entry) = match &mut self.what {
                 What::Span(span) => match std::mem::replace(&mut span.0, span::Kind::Nothing) {
                     span::Kind::Recording(open) => (open.span_id.as_u64(), Entry::Span(open)),
-                    span::Kind::Unsampled(segment) => {
+                    span::Kind::Unsent(handle) => {
                         let token = local.token();
-                        (token, Entry::Context(token, SpanHandle::unsampled(segment)))
+                        (token, Entry::Context(token, handle))
                     }
                     span::Kind::Nothing => return None,
                 },
@@ -122,9 +122,7 @@ impl Drop for Attached<'_> {
         let own = context::with(|local| local.detach(id, index, &mut carried.above)).flatten();
         match (&mut carried.what, own) {
             (What::Span(span), Some(Entry::Span(open))) => span.0 = span::Kind::Recording(open),
-            (What::Span(span), Some(Entry::Context(_, handle))) => {
-                span.0 = handle.into_unsampled().map_or(span::Kind::Nothing, span::Kind::Unsampled);
-            }
+            (What::Span(span), Some(Entry::Context(_, handle))) => span.0 = span::Kind::Unsent(handle),
             (What::Handle(kept), Some(Entry::Context(_, handle))) => *kept = handle,
             _ => {}
         }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{SpanHandle, getters, setters};
+use super::{SpanHandle, getters, outgoing, setters};
 use crate::context::{self, Current};
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::Change;
+use crate::propagation::TraceHeaders;
 use crate::record::{Details, Site};
 
 /// The span that is current where this is called: in the task that runs now, or else on the thread.
@@ -75,6 +76,12 @@ impl CurrentSpan {
             Which::Here { id, index } => context::handle(*id, *index),
             Which::Handle(handle) => handle.clone(),
         }
+    }
+
+    outgoing!();
+
+    fn headers(&self, url: Option<&str>) -> TraceHeaders {
+        self.handle().headers(url)
     }
 
     /// The id of the trace.

@@ -4,12 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::SystemTime;
 
-use super::{SpanHandle, getters, setters};
+use super::{SpanHandle, getters, outgoing, setters};
+use crate::LossReason;
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::Change;
+use crate::propagation::TraceHeaders;
 use crate::record::{Details, Site};
 
 /// A started span that is current on this thread. It ends when the guard is dropped, or by [`end`](SpanGuard::end).
@@ -39,17 +41,22 @@ pub(super) enum Kind {
     Nothing,
     /// An entry of the thread's stack, by the span's id and by where it was pushed.
     Recording { id: u64, index: u32 },
-    /// The entry of a segment that is not sampled, or of a span below one that was given as parent.
-    UnsampledSegment { token: u64, index: u32 },
-    /// Below one, of the runtime with this number: no entry, but to be counted.
-    UnsampledChild { runtime: u32 },
+    /// The entry of a span that is not sent, which tells how to count it: a segment that is not sampled, a span below one that was given as
+    /// parent, or one that is ignored.
+    Unsent { token: u64, index: u32 },
+    /// Below a segment that is not sampled, of the runtime with this number: no entry, but to be counted.
+    UnsampledChild { runtime: u32, loss: LossReason },
 }
 
-/// What the lower half of `at` says; the upper half is an index or a runtime's number.
+/// What the lower half of `at` says, less the bits for the reason of a loss; the upper half is an index or a runtime's number.
 const NOTHING: u64 = 0;
 const RECORDING: u64 = 1;
-const UNSAMPLED_SEGMENT: u64 = 2;
+const UNSENT: u64 = 2;
 const UNSAMPLED_CHILD: u64 = 3;
+const KINDS: u64 = 0xff;
+
+/// Where in `at` the reason begins for which an unsampled child is counted.
+const LOSS: u32 = 8;
 
 impl Kind {
     /// The two words of a guard.
@@ -58,8 +65,8 @@ impl Kind {
         let (id, tag, number) = match self {
             Kind::Nothing => (0, NOTHING, 0),
             Kind::Recording { id, index } => (id, RECORDING, index),
-            Kind::UnsampledSegment { token, index } => (token, UNSAMPLED_SEGMENT, index),
-            Kind::UnsampledChild { runtime } => (0, UNSAMPLED_CHILD, runtime),
+            Kind::Unsent { token, index } => (token, UNSENT, index),
+            Kind::UnsampledChild { runtime, loss } => (0, UNSAMPLED_CHILD | (loss as u64) << LOSS, runtime),
         };
         (id, (number as u64) << 32 | tag)
     }
@@ -79,10 +86,14 @@ impl SpanGuard {
     #[inline(always)]
     fn kind(&self) -> Kind {
         let number = (self.at >> 32) as u32;
-        match self.at & 0xffff_ffff {
+        match self.at & KINDS {
             RECORDING => Kind::Recording { id: self.id, index: number },
-            UNSAMPLED_SEGMENT => Kind::UnsampledSegment { token: self.id, index: number },
-            UNSAMPLED_CHILD => Kind::UnsampledChild { runtime: number },
+            UNSENT => Kind::Unsent { token: self.id, index: number },
+            UNSAMPLED_CHILD => {
+                // Eight bits, which it was put in as.
+                let loss = LossReason::of_unsampled((self.at >> LOSS) as u8);
+                Kind::UnsampledChild { runtime: number, loss }
+            }
             _ => Kind::Nothing,
         }
     }
@@ -94,7 +105,7 @@ impl SpanGuard {
 
     #[inline(always)]
     pub(super) fn is_nothing(&self) -> bool {
-        self.at & 0xffff_ffff == NOTHING
+        self.at & KINDS == NOTHING
     }
 
     pub(crate) fn change(&self, change: Change) {
@@ -118,7 +129,7 @@ impl SpanGuard {
     pub fn handle(&self) -> SpanHandle {
         match self.kind() {
             Kind::Recording { id, index } => context::handle(id, index),
-            Kind::UnsampledSegment { token, index } => context::context_at(token, index),
+            Kind::Unsent { token, index } => context::context_at(token, index),
             Kind::UnsampledChild { .. } => context::current_handle(),
             Kind::Nothing => SpanHandle::nothing(),
         }
@@ -134,7 +145,13 @@ impl SpanGuard {
         self.handle().span_id()
     }
 
-    /// Whether the span's segment was sampled.
+    outgoing!();
+
+    fn headers(&self, url: Option<&str>) -> TraceHeaders {
+        self.handle().headers(url)
+    }
+
+    /// Whether the span is sent: its segment was sampled, and it is not ignored.
     pub fn is_sampled(&self) -> bool {
         matches!(self.kind(), Kind::Recording { .. })
     }
@@ -159,10 +176,10 @@ impl SpanGuard {
                 let end = Reading::now();
                 context::with(|local| local.end_at(id, index, end, at));
             }
-            Kind::UnsampledChild { runtime } => {
-                context::with(|local| local.count_unsampled_by_number(runtime));
+            Kind::UnsampledChild { runtime, loss } => {
+                context::with(|local| local.count_unsampled_by_number(runtime, loss));
             }
-            Kind::UnsampledSegment { token, index } => context::end_unsampled(token, index),
+            Kind::Unsent { token, index } => context::end_unsent(token, index),
             Kind::Nothing => {}
         }
     }
@@ -181,10 +198,10 @@ impl Drop for SpanGuard {
         match self.kind() {
             Kind::Nothing => {}
             Kind::Recording { id, index } => end_recording(id, index),
-            Kind::UnsampledChild { runtime } => {
-                context::with(|local| local.count_unsampled_by_number(runtime));
+            Kind::UnsampledChild { runtime, loss } => {
+                context::with(|local| local.count_unsampled_by_number(runtime, loss));
             }
-            Kind::UnsampledSegment { .. } => self.close(None),
+            Kind::Unsent { .. } => self.close(None),
         }
     }
 }
@@ -193,7 +210,7 @@ impl fmt::Debug for SpanGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind() {
             Kind::Recording { .. } => "SpanGuard(recording)",
-            Kind::UnsampledSegment { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sampled)",
+            Kind::Unsent { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sent)",
             Kind::Nothing => "SpanGuard(records nothing)",
         })
     }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{CurrentSpan, Span, SpanGuard, getters, setters};
+use super::{CurrentSpan, Span, SpanGuard, getters, outgoing, setters};
+use crate::client::{Core, LossReason};
+use crate::context;
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::{Change, Shared};
+use crate::propagation::TraceHeaders;
 use crate::record::{Details, Site};
 use crate::segment::Segment;
 
@@ -36,6 +39,8 @@ pub struct SpanHandle(pub(super) Kind);
 pub(super) enum Kind {
     Recording(Arc<Shared>),
     Unsampled(Arc<Segment>),
+    /// Of a span that is ignored; the id is that of its nearest ancestor that is not.
+    Ignored(Arc<Segment>, SpanId),
     /// Of a span that records nothing because there is no runtime or tracing is off.
     Nothing,
 }
@@ -54,11 +59,16 @@ impl SpanHandle {
         SpanHandle(Kind::Unsampled(segment))
     }
 
+    pub(crate) fn ignored(segment: Arc<Segment>, ancestor: SpanId) -> Self {
+        SpanHandle(Kind::Ignored(segment, ancestor))
+    }
+
     /// The segment and span that a child of this belongs to.
     pub(crate) fn place(&self) -> Option<(&Arc<Segment>, SpanId)> {
         match &self.0 {
             Kind::Recording(shared) => Some((&shared.segment, shared.span_id)),
             Kind::Unsampled(segment) => Some((segment, segment.span_id)),
+            Kind::Ignored(segment, ancestor) => Some((segment, *ancestor)),
             Kind::Nothing => None,
         }
     }
@@ -71,10 +81,12 @@ impl SpanHandle {
         }
     }
 
-    pub(crate) fn into_unsampled(self) -> Option<Arc<Segment>> {
-        match self.0 {
-            Kind::Unsampled(segment) => Some(segment),
-            _ => None,
+    /// Where a span that is not sent is counted, and why.
+    pub(crate) fn unsent(&self) -> Option<(&Arc<Core>, LossReason)> {
+        match &self.0 {
+            Kind::Unsampled(segment) => Some((&segment.core, segment.loss)),
+            Kind::Ignored(segment, _) => Some((&segment.core, LossReason::Ignored)),
+            Kind::Recording(_) | Kind::Nothing => None,
         }
     }
 
@@ -101,14 +113,29 @@ impl SpanHandle {
         self.place().map(|(segment, _)| segment.trace().id)
     }
 
-    /// The id of the span; below an unsampled segment that of the segment's span.
+    /// The id of the span; below an unsampled segment that of the segment's span, and of a span that is ignored that of its nearest
+    /// ancestor that is not.
     pub fn span_id(&self) -> Option<SpanId> {
         self.place().map(|(_, span_id)| span_id)
     }
 
-    /// Whether the span's segment was sampled.
+    /// Whether the span is sent: its segment was sampled, and it is not ignored.
     pub fn is_sampled(&self) -> bool {
         matches!(self.0, Kind::Recording(_))
+    }
+
+    outgoing!();
+
+    /// The headers from inside of this span, for those who may know of it.
+    pub(super) fn headers(&self, url: Option<&str>) -> TraceHeaders {
+        match self.place() {
+            Some((segment, span_id)) if url.is_none_or(|url| segment.core.settings.is_target(url)) => {
+                TraceHeaders::of_span(segment, span_id)
+            }
+            Some(_) => TraceHeaders::default(),
+            // Where nothing is recorded, a trace that came in is passed on.
+            None => context::headers(url),
+        }
     }
 }
 

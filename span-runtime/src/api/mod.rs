@@ -19,7 +19,9 @@ pub(crate) use future::{instrument, instrument_inactive};
 pub use guard::SpanGuard;
 pub(crate) use handle::ParentKind;
 pub use handle::{AsParent, Parent, SpanHandle};
-pub use scope::{InTrace, TraceGuard, TraceScope, new_trace};
+pub use scope::{
+    InTrace, TraceGuard, TraceScope, continue_trace, continue_trace_with, new_trace, trace_headers, trace_headers_for,
+};
 pub use span::Span;
 #[cfg(feature = "stream")]
 pub use stream::{InSpanStream, InstrumentStream};
@@ -94,3 +96,21 @@ macro_rules! getters {
     };
 }
 pub(crate) use getters;
+
+/// What goes out from inside of a span, the same on everything that stands for one.
+macro_rules! outgoing {
+    () => {
+        /// The headers by which another service continues the trace from inside of this span. If the span records nothing, those of
+        /// [`trace_headers`](crate::trace_headers).
+        pub fn trace_headers(&self) -> $crate::propagation::TraceHeaders {
+            self.headers(None)
+        }
+
+        /// As [`trace_headers`](Self::trace_headers), and empty unless the URL is one of
+        /// [`trace_propagation_targets`](crate::Options::trace_propagation_targets).
+        pub fn trace_headers_for(&self, url: &str) -> $crate::propagation::TraceHeaders {
+            self.headers(Some(url))
+        }
+    };
+}
+pub(crate) use outgoing;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{SpanHandle, getters, setters};
+use super::{SpanHandle, getters, outgoing, setters};
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::{Change, OpenSpan};
+use crate::propagation::TraceHeaders;
 use crate::record::{Details, Site};
 use crate::segment::Segment;
 
@@ -32,7 +33,8 @@ pub struct Span(pub(super) Kind);
 pub(super) enum Kind {
     /// With a segment of its own.
     Recording(OpenSpan),
-    Unsampled(Arc<Segment>),
+    /// One that is not sent; the handle stands for what is below it.
+    Unsent(SpanHandle),
     Nothing,
 }
 
@@ -71,7 +73,7 @@ impl Span {
                 Some(segment) => SpanHandle::recording(open.share(segment)),
                 None => SpanHandle::nothing(),
             },
-            Kind::Unsampled(segment) => SpanHandle::unsampled(Arc::clone(segment)),
+            Kind::Unsent(handle) => handle.clone(),
             Kind::Nothing => SpanHandle::nothing(),
         }
     }
@@ -79,7 +81,7 @@ impl Span {
     fn segment(&self) -> Option<&Arc<Segment>> {
         match &self.0 {
             Kind::Recording(open) => open.segment.as_ref(),
-            Kind::Unsampled(segment) => Some(segment),
+            Kind::Unsent(handle) => handle.place().map(|(segment, _)| segment),
             Kind::Nothing => None,
         }
     }
@@ -93,12 +95,18 @@ impl Span {
     pub fn span_id(&self) -> Option<SpanId> {
         match &self.0 {
             Kind::Recording(open) => Some(open.span_id),
-            Kind::Unsampled(segment) => Some(segment.span_id),
+            Kind::Unsent(handle) => handle.span_id(),
             Kind::Nothing => None,
         }
     }
 
-    /// Whether the span's segment was sampled.
+    outgoing!();
+
+    fn headers(&self, url: Option<&str>) -> TraceHeaders {
+        self.handle().headers(url)
+    }
+
+    /// Whether the span is sent: its segment was sampled, and it is not ignored.
     pub fn is_sampled(&self) -> bool {
         matches!(self.0, Kind::Recording(_))
     }
@@ -119,7 +127,7 @@ impl Span {
                 let end = Reading::now();
                 context::finish_owned(open, end, at);
             }
-            Kind::Unsampled(segment) => context::count_unsampled(&segment.core),
+            Kind::Unsent(handle) => context::count_unsent(&handle),
             Kind::Nothing => {}
         }
     }

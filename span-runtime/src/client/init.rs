@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 
-use super::options::Resolved;
+use super::settings::Resolved;
 use super::{Core, InitError, Options, Stats, global};
 use crate::context::{self, Entry};
 use crate::flusher::{Command, Flusher};
 use crate::hand_over::{Budget, Doorbell, hand_over};
+use crate::hook::Stage;
 use crate::transport;
 
 /// A span runtime: its flusher, its transport, and what they buffer.
@@ -63,11 +64,13 @@ impl Runtime {
         let doorbell = Arc::new(Doorbell::default());
         let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
         let (control, commands) = unbounded();
-        let core = Arc::new(Core::new(&settings, source, budget, doorbell, control));
         let transport = transport.unwrap_or_else(|| transport::http(&settings));
+        let core = Arc::new(Core::new(settings, source, budget, doorbell, control));
         let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
-        let shutdown_timeout = settings.shutdown_timeout;
-        let flusher = Flusher::new(Arc::clone(&core), settings, consumer, commands, sender);
+        let shutdown_timeout = core.settings.shutdown_timeout;
+        let hook = core.settings.before_send_span.clone().map(|hook| Stage::start(hook, Arc::clone(&core)));
+        let hook = hook.transpose().map_err(InitError::Thread)?;
+        let flusher = Flusher::new(Arc::clone(&core), consumer, commands, sender, hook);
         let flusher = std::thread::Builder::new()
             .name("span-flusher".into())
             .spawn(move || flusher.run())
@@ -99,6 +102,11 @@ impl Runtime {
     /// could not be sent is counted lost, and so is every span that ends later.
     pub fn close(mut self, timeout: Duration) -> bool {
         self.running.take().is_none_or(|running| running.close(timeout))
+    }
+
+    #[cfg(fuzzing)]
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
+        self.running.as_ref().map(|running| Arc::clone(&running.core))
     }
 
     /// What became of this runtime's spans.

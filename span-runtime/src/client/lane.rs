@@ -17,16 +17,17 @@ use crate::segment::Segment;
 pub(crate) struct LaneCounters {
     started: AtomicU64,
     ended: AtomicU64,
-    unsampled: AtomicU64,
+    /// Ended and not sent, by those reasons that are known when a span starts.
+    unsent: [AtomicU64; LossReason::UNSENT],
 }
 
 impl LaneCounters {
-    /// Started, ended and unsampled. Relaxed: the numbers are exact once their writers are quiet.
-    pub(super) fn read(&self) -> (u64, u64, u64) {
+    /// Started, ended and unsent. Relaxed: the numbers are exact once their writers are quiet.
+    pub(super) fn read(&self) -> (u64, u64, [u64; LossReason::UNSENT]) {
         // Ends before starts, so that a reader never sees more ends than starts.
         let ended = self.ended.load(Ordering::Acquire);
-        let unsampled = self.unsampled.load(Ordering::Acquire);
-        (self.started.load(Ordering::Relaxed), ended, unsampled)
+        let unsent = std::array::from_fn(|reason| self.unsent[reason].load(Ordering::Acquire));
+        (self.started.load(Ordering::Relaxed), ended, unsent)
     }
 }
 
@@ -42,6 +43,8 @@ pub(crate) struct Lane {
     counters: Arc<LaneCounters>,
     producer: Producer<Slot>,
     thread: u32,
+    /// Whether each span has to be looked at before it starts.
+    judges: bool,
     /// The address of the segment that the last slots of the open chunk belong to. Only compared: the chunk keeps that segment alive
     /// for as long as it is open, so no other can have its address.
     last_segment: usize,
@@ -51,7 +54,8 @@ impl Lane {
     #[cold]
     pub(crate) fn new(core: &Arc<Core>) -> Self {
         let (counters, thread) = core.enroll();
-        Lane { producer: core.source.producer(), core: Arc::clone(core), counters, thread, last_segment: 0 }
+        let judges = !core.settings.ignore_spans.is_empty();
+        Lane { producer: core.source.producer(), core: Arc::clone(core), counters, thread, judges, last_segment: 0 }
     }
 
     #[inline]
@@ -79,9 +83,18 @@ impl Lane {
         bump(&self.counters.started);
     }
 
+    /// Whether a rule may be against a span that is about to start.
+    #[inline(always)]
+    pub(crate) fn judges(&self) -> bool {
+        self.judges
+    }
+
+    /// Counts the end of a span that is not sent, for one of the reasons that are known when a span starts.
     #[inline]
-    pub(crate) fn count_unsampled(&self) {
-        bump(&self.counters.unsampled);
+    pub(crate) fn count_unsent(&mut self, reason: LossReason) {
+        if let Some(counter) = self.counters.unsent.get(reason as usize) {
+            bump(counter);
+        }
     }
 
     /// Hands over a finished span of a macro that has nothing but its own slot, if that can stand right behind others of

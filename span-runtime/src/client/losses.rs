@@ -53,6 +53,22 @@ reasons! {
     InternalSdkError = "internal_sdk_error";
 }
 
+impl LossReason {
+    /// How many of them, from the first, are known when a span starts: such a span is not recorded.
+    pub(crate) const UNSENT: usize = LossReason::CallbackError as usize + 1;
+
+    /// One of these, by its number.
+    #[inline]
+    pub(crate) const fn of_unsampled(number: u8) -> Self {
+        match number {
+            1 => LossReason::Ignored,
+            2 => LossReason::Backpressure,
+            3 => LossReason::CallbackError,
+            _ => LossReason::SampleRate,
+        }
+    }
+}
+
 const COUNT: usize = LossReason::ALL.len();
 
 /// One counter a reason.
@@ -89,8 +105,11 @@ impl LossCounts {
         LossReason::ALL.iter().map(|&reason| (reason, self.get(reason))).filter(|&(_, count)| count > 0)
     }
 
-    pub(crate) fn add(&mut self, reason: LossReason, count: u64) {
-        self.0[reason as usize] += count;
+    /// Adds what was counted by the reasons that are known when a span starts.
+    pub(crate) fn add_unsent(&mut self, unsent: &[u64; LossReason::UNSENT]) {
+        for (count, more) in self.0.iter_mut().zip(unsent) {
+            *count += more;
+        }
     }
 
     /// What is here and not in `other`.
@@ -157,6 +176,18 @@ impl Report {
             spans: self.spans.plus(&other.spans),
             #[cfg(feature = "legacy")]
             transactions: self.transactions.plus(&other.transactions),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_that_are_known_when_a_span_starts_come_first() {
+        for (number, reason) in LossReason::ALL[..LossReason::UNSENT].iter().enumerate() {
+            assert_eq!((*reason as usize, LossReason::of_unsampled(number as u8)), (number, *reason));
         }
     }
 }

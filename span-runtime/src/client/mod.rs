@@ -1,10 +1,12 @@
 //! A runtime as its threads see it: options, counters, and the way to the flusher.
 
+mod error;
 pub(crate) mod global;
 mod init;
 mod lane;
 mod losses;
 mod options;
+mod settings;
 mod stats;
 
 use std::collections::HashMap;
@@ -16,14 +18,17 @@ use crossbeam_channel::Sender;
 
 use crate::TraceLifecycle;
 use crate::hand_over::{Budget, Doorbell, Source};
-use crate::record::Slot;
+use crate::record::{Details, Site, Slot};
+use crate::sampling::{MOST_HALVINGS, StartAttributes};
+use crate::segment::Trace;
 
+pub use error::InitError;
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
 pub(crate) use lane::{Lane, LaneCounters};
 pub(crate) use losses::{Load, Losses, Report};
 pub use losses::{LossCounts, LossReason};
-pub(crate) use options::Settings;
-pub use options::{InitError, Options};
+pub use options::Options;
+pub(crate) use settings::Settings;
 pub use stats::Stats;
 #[cfg(feature = "legacy")]
 pub(crate) use stats::Sums;
@@ -32,17 +37,23 @@ pub(crate) use stats::Sums;
 pub(crate) struct Core {
     /// Tells runtimes apart where holding a pointer would be too much.
     pub(crate) number: u32,
-    lifecycle: TraceLifecycle,
-    /// Of spans that stream: `None` in the static lifecycle.
-    sample_rate: Option<f64>,
+    pub(crate) settings: Settings,
+    /// The trace that the process as a whole belongs to, if it was started with one. (behaviour 28)
+    pub(crate) continued: Option<Arc<Trace>>,
+    /// Whether spans that stream are recorded: tracing is on, and the lifecycle is theirs.
+    traces: bool,
     closed: AtomicBool,
+    /// How often the sample rate is halved at the moment. (behaviour 27)
+    halvings: AtomicU32,
     pub(crate) source: Source<Slot>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) control: Sender<crate::flusher::Command>,
     pub(crate) losses: Losses,
-    /// Spans in envelopes that the server took.
+    /// Spans in envelopes that the server took, or refused with status 429.
     pub(crate) sent: AtomicU64,
+    /// Of those, the ones that it refused.
+    pub(crate) rate_limited: AtomicU64,
     register: Mutex<Register>,
     #[cfg(feature = "legacy")]
     pub(crate) legacy: crate::legacy::Books,
@@ -72,7 +83,7 @@ const ENDED_THREADS: usize = 1024;
 
 impl Core {
     pub(crate) fn new(
-        settings: &Settings,
+        settings: Settings,
         source: Source<Slot>,
         budget: Arc<Budget>,
         doorbell: Arc<Doorbell>,
@@ -81,34 +92,66 @@ impl Core {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Core {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            lifecycle: settings.trace_lifecycle,
-            sample_rate: settings.traces_sample_rate.filter(|_| settings.trace_lifecycle == TraceLifecycle::Stream),
+            traces: settings.is_tracing() && settings.trace_lifecycle == TraceLifecycle::Stream,
+            continued: settings.continued.clone().map(|incoming| Arc::new(Trace::continued(incoming))),
             closed: AtomicBool::new(false),
+            halvings: AtomicU32::new(0),
             source,
             budget,
             doorbell,
             control,
             losses: Losses::default(),
             sent: AtomicU64::new(0),
+            rate_limited: AtomicU64::new(0),
             register: Mutex::default(),
             #[cfg(feature = "legacy")]
-            legacy: crate::legacy::Books::new(settings),
+            legacy: crate::legacy::Books::new(&settings),
+            settings,
         }
     }
 
-    #[cfg_attr(not(feature = "legacy"), expect(dead_code, reason = "there is one only"))]
+    #[cfg(feature = "legacy")]
     pub(crate) fn lifecycle(&self) -> TraceLifecycle {
-        self.lifecycle
+        self.settings.trace_lifecycle
     }
 
-    /// The rate at which segments are sampled, or `None` when no span that streams starts here: tracing is off, the
-    /// lifecycle is another, or it is closed.
-    pub(crate) fn sample_rate(&self) -> Option<f64> {
-        if self.is_closed() { None } else { self.sample_rate }
+    /// Whether segments are recorded, or counted as not sampled. False if tracing is off, the lifecycle is another, or it is closed.
+    pub(crate) fn traces(&self) -> bool {
+        self.traces && !self.is_closed()
     }
 
-    pub(crate) fn records(&self) -> bool {
-        self.sample_rate().is_some_and(|rate| rate > 0.0)
+    /// Whether a segment of this trace could be sampled, before anything about it is known. (behaviours 23, 26)
+    pub(crate) fn may_sample(&self, trace: Option<&Trace>) -> bool {
+        self.traces()
+            && (self.settings.traces_sampler.is_some()
+                || match trace.or(self.continued.as_deref()).and_then(Trace::parent_sampled) {
+                    Some(sampled) => sampled,
+                    None => self.settings.traces_sample_rate.is_some_and(|rate| rate > 0.0),
+                })
+    }
+
+    /// Whether a rule is against a span that starts like this. (behaviour 35)
+    pub(crate) fn ignores(&self, site: Site, details: &Details) -> bool {
+        let rules = &self.settings.ignore_spans;
+        !rules.is_empty() && {
+            let name = details.name().map_or(site.name(), |name| name);
+            rules.ignore(name, &StartAttributes::of(site, details))
+        }
+    }
+
+    /// How often the sample rate is halved at the moment.
+    pub(crate) fn halvings(&self) -> u32 {
+        self.halvings.load(Ordering::Relaxed)
+    }
+
+    /// Lowers the sample rate by one half more, or by one half less. (behaviour 27)
+    pub(crate) fn adapt(&self, healthy: bool) {
+        let halvings = self.halvings();
+        let next = if healthy { halvings.saturating_sub(1) } else { (halvings + 1).min(MOST_HALVINGS) };
+        if next != halvings {
+            self.halvings.store(next, Ordering::Relaxed);
+            log::debug!("sentry: the sample rate is lowered by a factor of {}", 1_u32 << next);
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -179,7 +222,7 @@ impl Core {
     /// Everything that was counted lost, including what the threads count for themselves.
     pub(crate) fn lost(&self) -> Report {
         let mut spans = self.losses.snapshot();
-        spans.add(LossReason::SampleRate, self.sums().unsampled);
+        spans.add_unsent(&self.sums().unsent);
         Report {
             spans,
             #[cfg(feature = "legacy")]
@@ -192,6 +235,12 @@ impl Core {
         self.sent.fetch_add(load.spans, Ordering::AcqRel);
         #[cfg(feature = "legacy")]
         self.legacy.count_sent(load.transactions);
+    }
+
+    /// An envelope was refused because there were too many; the server counts what was in it.
+    pub(crate) fn count_rate_limited(&self, load: Load) {
+        self.rate_limited.fetch_add(load.spans, Ordering::Relaxed);
+        self.count_sent(load);
     }
 
     /// What was in an envelope, or would have been, is lost.
@@ -223,9 +272,6 @@ impl Thread {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
-            .field("number", &self.number)
-            .field("sample_rate", &self.sample_rate)
-            .finish_non_exhaustive()
+        f.debug_struct("Core").field("number", &self.number).field("settings", &self.settings).finish_non_exhaustive()
     }
 }

@@ -1,19 +1,16 @@
-//! What can be set, and what is refused.
+//! What can be set.
 
-use std::env;
 use std::fmt;
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::TraceLifecycle;
-use crate::protocol::{Dsn, ParseDsnError};
+use crate::filter::{IgnoreRule, Pattern};
+use crate::hook::{BeforeSendSpan, FinishedSpan};
+use crate::protocol::Dsn;
+use crate::sampling::{SamplingContext, TracesSampler};
+use crate::scrub::Scrubber;
 use crate::transport::Transport;
-
-/// The default of [`Options::max_buffer_bytes`]: about 300,000 spans without attributes, or 60,000 with eight.
-pub(crate) const DEFAULT_MAX_BUFFER_BYTES: usize = 64 << 20;
-
-/// The least that [`Options::max_buffer_bytes`] takes.
-const LEAST_BUFFER_BYTES: usize = 1 << 20;
 
 /// How a runtime is set up: where it sends, what it samples, what it adds to every span.
 ///
@@ -31,21 +28,33 @@ const LEAST_BUFFER_BYTES: usize = 1 << 20;
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Options {
-    dsn: Option<String>,
-    traces_sample_rate: Option<f64>,
-    release: Option<String>,
-    environment: Option<String>,
-    dist: Option<String>,
-    server_name: Option<String>,
-    max_buffer_bytes: Option<usize>,
-    request_timeout: Option<Duration>,
-    shutdown_timeout: Option<Duration>,
-    send_client_reports: Option<bool>,
-    transport: Option<Box<dyn Transport>>,
-    trace_lifecycle: Option<TraceLifecycle>,
+    pub(super) dsn: Option<String>,
+    pub(super) traces_sample_rate: Option<f64>,
+    pub(super) traces_sampler: Option<TracesSampler>,
+    pub(super) ignore_spans: Vec<IgnoreRule>,
+    pub(super) before_send_span: Option<BeforeSendSpan>,
+    /// `Some(None)` is: none.
+    pub(super) scrubber: Option<Option<Scrubber>>,
+    pub(super) send_default_pii: bool,
+    pub(super) record_command_args: bool,
+    pub(super) trace_propagation_targets: Option<Vec<Pattern>>,
+    pub(super) propagate_traceparent: bool,
+    pub(super) org_id: Option<String>,
+    pub(super) strict_trace_continuation: bool,
+    pub(super) enable_backpressure_handling: Option<bool>,
+    pub(super) release: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) dist: Option<String>,
+    pub(super) server_name: Option<String>,
+    pub(super) max_buffer_bytes: Option<usize>,
+    pub(super) request_timeout: Option<Duration>,
+    pub(super) shutdown_timeout: Option<Duration>,
+    pub(super) send_client_reports: Option<bool>,
+    pub(super) transport: Option<Box<dyn Transport>>,
+    pub(super) trace_lifecycle: Option<TraceLifecycle>,
     /// What the crate declared whose `init` this goes to, where that can be known.
-    declared: Option<TraceLifecycle>,
-    from_env: bool,
+    pub(super) declared: Option<TraceLifecycle>,
+    pub(super) from_env: bool,
 }
 
 impl Options {
@@ -56,7 +65,9 @@ impl Options {
     }
 
     /// Options that fall back to the environment: `SENTRY_DSN`, `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_RELEASE`,
-    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE`. A variable that is empty counts as not set; one that
+    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE`. With `SENTRY_TRACE` and `SENTRY_BAGGAGE`, which
+    /// a parent process sets by [`TraceHeaders::variables`](crate::TraceHeaders::variables), all traces of this process that come from
+    /// nowhere else continue that of the parent. A variable that is empty counts as not set; one that
     /// holds nonsense is an error from [`init`](crate::init).
     pub fn from_env() -> Self {
         Options { from_env: true, ..Self::default() }
@@ -74,6 +85,123 @@ impl Options {
     #[must_use]
     pub fn traces_sample_rate(mut self, rate: f64) -> Self {
         self.traces_sample_rate = Some(rate);
+        self
+    }
+
+    /// Decides for each segment by which rate it is sampled, from 0 (not) to 1 (always). It wins over the decision that came with a trace,
+    /// and over [`traces_sample_rate`](Self::traces_sample_rate). Default: none.
+    ///
+    /// It is called on the thread that starts the segment, and keeps that one waiting only. Spans that it starts record nothing. If it
+    /// panics or returns something else than a rate, the segment is not sampled; that is said once through `log`.
+    ///
+    /// ```
+    /// use span_runtime::Options;
+    ///
+    /// let options = Options::new().traces_sampler(|segment| match segment.name() {
+    ///     "GET /health" => 0.0,
+    ///     _ => segment.parent_sample_rate().unwrap_or(0.25),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn traces_sampler(mut self, sampler: impl Fn(&SamplingContext<'_>) -> f64 + Send + Sync + 'static) -> Self {
+        self.traces_sampler = Some(Arc::new(sampler));
+        self
+    }
+
+    /// Spans that are not to be recorded: by name, which is the whole of it, by [`Pattern`], or by [`IgnoreRule`]. Several calls add up.
+    /// Default: none.
+    ///
+    /// A rule is judged when a span starts, on what it starts with. With a segment, all that is below it is left out; any other span is
+    /// left out alone, and what is below it becomes the child of its nearest ancestor that is not.
+    #[must_use]
+    pub fn ignore_spans<R: Into<IgnoreRule>>(mut self, rules: impl IntoIterator<Item = R>) -> Self {
+        self.ignore_spans.extend(rules.into_iter().map(Into::into));
+        self
+    }
+
+    /// Is shown each finished span before it is sent, and may rename it and change its attributes; to leave spans out, there is
+    /// [`ignore_spans`](Self::ignore_spans). Default: none.
+    ///
+    /// It is called on a thread of its own: a slow one delays what is sent, and nothing else. Spans that it starts record nothing. If it
+    /// panics, the span is sent as it was; that is said once through `log`.
+    ///
+    /// ```
+    /// use span_runtime::Options;
+    ///
+    /// let options = Options::new().before_send_span(|span| {
+    ///     if span.name().starts_with("SELECT") {
+    ///         span.set_name("query");
+    ///         span.remove_attribute("db.query.text");
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn before_send_span(mut self, hook: impl Fn(&mut FinishedSpan<'_>) + Send + Sync + 'static) -> Self {
+        self.before_send_span = Some(Arc::new(hook));
+        self
+    }
+
+    /// What filters secrets out of names and attributes; `None` for nothing. Default: a [`Scrubber`] with the words that passwords, tokens
+    /// and their kin go by, because what has been sent cannot be taken back.
+    #[must_use]
+    pub fn scrubber(mut self, scrubber: impl Into<Option<Scrubber>>) -> Self {
+        self.scrubber = Some(scrubber.into());
+        self
+    }
+
+    /// Whether attributes are sent that say who a user is or which address they have: `user.*`, `client.address` and the like.
+    /// Default: false; they are left out, whoever set them.
+    #[must_use]
+    pub fn send_default_pii(mut self, send: bool) -> Self {
+        self.send_default_pii = send;
+        self
+    }
+
+    /// Whether the arguments of the process stand on segments, as `process.command_args`. Default: false, because passwords are passed
+    /// like that.
+    #[must_use]
+    pub fn record_command_args(mut self, record: bool) -> Self {
+        self.record_command_args = record;
+        self
+    }
+
+    /// Which URLs are told of a trace by [`trace_headers_for`](crate::trace_headers_for): those that hold one of these texts, or match one
+    /// of these [`Pattern`]s. Default: all, as in every SDK of Sentry for servers. An empty list is none.
+    #[must_use]
+    pub fn trace_propagation_targets<P: Into<Pattern>>(mut self, targets: impl IntoIterator<Item = P>) -> Self {
+        self.trace_propagation_targets = Some(targets.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether W3C's `traceparent` goes out beside `sentry-trace`. Default: false; it is for services that know nothing of Sentry.
+    #[must_use]
+    pub fn propagate_traceparent(mut self, propagate: bool) -> Self {
+        self.propagate_traceparent = propagate;
+        self
+    }
+
+    /// The number of your organisation; a trace of another one is not continued. Default: the one that the host of the DSN begins with, as
+    /// in `o123.ingest.sentry.io`.
+    #[must_use]
+    pub fn org_id(mut self, org_id: impl Into<String>) -> Self {
+        self.org_id = Some(org_id.into());
+        self
+    }
+
+    /// Whether a trace is continued only if its organisation is known and the same. Default: false: one that does not say where it comes
+    /// from is continued.
+    #[must_use]
+    pub fn strict_trace_continuation(mut self, strict: bool) -> Self {
+        self.strict_trace_continuation = strict;
+        self
+    }
+
+    /// Whether the sample rate is lowered while spans come faster than they can be sent, or the server asks for a pause: by half each
+    /// second, to a 1024th at the lowest, and back likewise. What that costs is counted as `backpressure`. Default: true: fewer whole
+    /// traces are worth more than the torn remains of all.
+    #[must_use]
+    pub fn enable_backpressure_handling(mut self, enable: bool) -> Self {
+        self.enable_backpressure_handling = Some(enable);
         self
     }
 
@@ -165,69 +293,6 @@ impl Options {
         self.declared = Some(lifecycle);
         self
     }
-
-    fn resolve_lifecycle(&self, environment: &Environment) -> Result<TraceLifecycle, InitError> {
-        let chosen = match self.trace_lifecycle {
-            Some(lifecycle) => Some(lifecycle),
-            None => environment.lifecycle("SENTRY_TRACE_LIFECYCLE")?,
-        };
-        match (chosen, self.declared) {
-            (Some(chosen), Some(declared)) if chosen != declared => Err(InitError::Lifecycles { chosen, declared }),
-            (Some(TraceLifecycle::Static), _) if !cfg!(feature = "legacy") => Err(InitError::NoLegacy),
-            _ => Ok(chosen.or(self.declared).unwrap_or_default()),
-        }
-    }
-
-    /// Checks everything. `None` if there is nowhere to send.
-    pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
-        let environment = Environment { read: self.from_env };
-        let trace_lifecycle = self.resolve_lifecycle(&environment)?;
-        let dsn = match self.dsn {
-            Some(dsn) => Some(dsn),
-            None => environment.text("SENTRY_DSN")?,
-        };
-        let dsn = dsn.filter(|dsn| !dsn.trim().is_empty()).map(|dsn| Dsn::parse(dsn.trim())).transpose()?;
-        let traces_sample_rate = match self.traces_sample_rate {
-            Some(rate) => Some(check_rate(rate).ok_or(InitError::SampleRate { given: rate })?),
-            None => environment.rate("SENTRY_TRACES_SAMPLE_RATE")?,
-        };
-        let max_buffer_bytes = self.max_buffer_bytes.unwrap_or(DEFAULT_MAX_BUFFER_BYTES);
-        if max_buffer_bytes < LEAST_BUFFER_BYTES {
-            return Err(InitError::BufferBytes { given: max_buffer_bytes });
-        }
-        let request_timeout = self.request_timeout.unwrap_or(Duration::from_secs(30));
-        if request_timeout < Duration::from_secs(1) {
-            return Err(InitError::RequestTimeout { given: request_timeout });
-        }
-        let release = self.release.map_or_else(|| environment.text("SENTRY_RELEASE"), |release| Ok(Some(release)))?;
-        let dist = self.dist.map_or_else(|| environment.text("SENTRY_DIST"), |dist| Ok(Some(dist)))?;
-        let environment_name =
-            self.environment.map_or_else(|| environment.text("SENTRY_ENVIRONMENT"), |name| Ok(Some(name)))?;
-        let server_name =
-            self.server_name.map_or_else(|| environment.text("SENTRY_SERVER_NAME"), |name| Ok(Some(name)))?;
-        let dsn = match (dsn, &self.transport) {
-            (Some(dsn), _) => dsn,
-            (None, Some(_)) => Dsn::stand_in(),
-            (None, None) => return Ok(None),
-        };
-        if self.transport.is_none() && dsn.is_https() && !cfg!(feature = "tls") {
-            return Err(InitError::NoTls);
-        }
-        let settings = Settings {
-            dsn,
-            trace_lifecycle,
-            traces_sample_rate,
-            release: release.filter(|release| !release.is_empty()),
-            environment: environment_name.filter(|name| !name.is_empty()).unwrap_or_else(|| "production".into()),
-            dist: dist.filter(|dist| !dist.is_empty()),
-            server_name: server_name.or_else(host_name).filter(|name| !name.is_empty()),
-            max_buffer_bytes,
-            request_timeout,
-            shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
-            send_client_reports: self.send_client_reports.unwrap_or(true),
-        };
-        Ok(Some(Resolved { settings, transport: self.transport }))
-    }
 }
 
 impl fmt::Debug for Options {
@@ -240,195 +305,16 @@ impl fmt::Debug for Options {
             )
             .field("trace_lifecycle", &self.trace_lifecycle)
             .field("traces_sample_rate", &self.traces_sample_rate)
+            .field("traces_sampler", &self.traces_sampler.is_some())
             .field("release", &self.release)
             .field("environment", &self.environment)
+            .field("ignore_spans", &self.ignore_spans)
+            .field("before_send_span", &self.before_send_span.is_some())
+            .field("scrubber", &self.scrubber)
+            .field("send_default_pii", &self.send_default_pii)
+            .field("trace_propagation_targets", &self.trace_propagation_targets)
+            .field("org_id", &self.org_id)
             .field("from_env", &self.from_env)
             .finish_non_exhaustive()
-    }
-}
-
-/// Options that were checked, and the transport if the user gave one.
-pub(crate) struct Resolved {
-    pub(crate) settings: Settings,
-    pub(crate) transport: Option<Box<dyn Transport>>,
-}
-
-/// Options that were checked.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) dsn: Dsn,
-    pub(crate) trace_lifecycle: TraceLifecycle,
-    pub(crate) traces_sample_rate: Option<f64>,
-    pub(crate) release: Option<String>,
-    pub(crate) environment: String,
-    pub(crate) dist: Option<String>,
-    pub(crate) server_name: Option<String>,
-    pub(crate) max_buffer_bytes: usize,
-    pub(crate) request_timeout: Duration,
-    pub(crate) shutdown_timeout: Duration,
-    pub(crate) send_client_reports: bool,
-}
-
-fn check_rate(rate: f64) -> Option<f64> {
-    (0.0..=1.0).contains(&rate).then_some(rate)
-}
-
-fn host_name() -> Option<String> {
-    let from_system = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).or_else(from_system).map(|name| name.trim().to_owned())
-}
-
-/// The process's environment, if it is to be read.
-struct Environment {
-    read: bool,
-}
-
-impl Environment {
-    fn text(&self, name: &'static str) -> Result<Option<String>, InitError> {
-        if !self.read {
-            return Ok(None);
-        }
-        match env::var(name) {
-            Ok(value) if value.trim().is_empty() => Ok(None),
-            Ok(value) => Ok(Some(value.trim().to_owned())),
-            Err(env::VarError::NotPresent) => Ok(None),
-            Err(env::VarError::NotUnicode(value)) => Err(InitError::Environment {
-                name,
-                given: value.to_string_lossy().into_owned(),
-                expected: "text in UTF-8",
-            }),
-        }
-    }
-
-    fn lifecycle(&self, name: &'static str) -> Result<Option<TraceLifecycle>, InitError> {
-        let Some(given) = self.text(name)? else { return Ok(None) };
-        match TraceLifecycle::by_name(&given) {
-            Some(lifecycle) => Ok(Some(lifecycle)),
-            None => Err(InitError::Environment { name, given, expected: "`stream` or `static`" }),
-        }
-    }
-
-    fn rate(&self, name: &'static str) -> Result<Option<f64>, InitError> {
-        let Some(given) = self.text(name)? else { return Ok(None) };
-        match given.parse().ok().and_then(check_rate) {
-            Some(rate) => Ok(Some(rate)),
-            None => Err(InitError::Environment { name, given, expected: "a number from 0 to 1" }),
-        }
-    }
-}
-
-/// Why a runtime could not be made. Nothing was changed and nothing runs.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum InitError {
-    /// The DSN cannot be read.
-    Dsn(ParseDsnError),
-    /// The sample rate is not a number from 0 to 1.
-    SampleRate {
-        /// What was given.
-        given: f64,
-    },
-    /// The bound for buffered bytes is too low to work with.
-    BufferBytes {
-        /// What was given.
-        given: usize,
-    },
-    /// A request needs at least a second.
-    RequestTimeout {
-        /// What was given.
-        given: Duration,
-    },
-    /// A variable of the environment holds something else than it should.
-    Environment {
-        /// The variable.
-        name: &'static str,
-        /// What it holds.
-        given: String,
-        /// What would work.
-        expected: &'static str,
-    },
-    /// The option or the environment asks for one lifecycle, and the crate that calls `init` declared the other.
-    Lifecycles {
-        /// What the option or the environment asks for.
-        chosen: TraceLifecycle,
-        /// What the crate declared.
-        declared: TraceLifecycle,
-    },
-    /// The static lifecycle was asked for, and this program was built without it.
-    NoLegacy,
-    /// The DSN asks for HTTPS, and this program was built without it.
-    NoTls,
-    /// A runtime is installed already; its guard is still alive.
-    AlreadyInitialized,
-    /// The operating system gave no thread.
-    Thread(io::Error),
-}
-
-impl fmt::Display for InitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InitError::Dsn(error) => write!(f, "malformed dsn: {error}"),
-            InitError::SampleRate { given } => {
-                write!(f, "traces_sample_rate is {given}; a number from 0 (nothing) to 1 (everything) would work")
-            }
-            InitError::BufferBytes { given } => {
-                write!(f, "max_buffer_bytes is {given}; {LEAST_BUFFER_BYTES} (1 MiB) or more would work")
-            }
-            InitError::RequestTimeout { given } => write!(f, "request_timeout is {given:?}; 1 s or more would work"),
-            InitError::Environment { name, given, expected } => {
-                let given: String = given.chars().take(80).collect();
-                write!(f, "the environment variable {name} is `{given}`; {expected} would work")
-            }
-            InitError::Lifecycles { chosen, declared } => {
-                let (chosen, declared) = (chosen.as_str(), declared.as_str());
-                write!(
-                    f,
-                    "trace_lifecycle is `{chosen}`, and the crate that calls this `init` declared `{declared}`; leave \
-                     trace_lifecycle and SENTRY_TRACE_LIFECYCLE out, or call the other lifecycle's `init`"
-                )
-            }
-            InitError::NoLegacy => f.write_str(
-                "trace_lifecycle is `static`, and span-runtime was built without its feature `legacy`; switch it on, or \
-                 leave trace_lifecycle and SENTRY_TRACE_LIFECYCLE out",
-            ),
-            InitError::NoTls => f.write_str(
-                "the dsn starts with https://, and span-runtime was built without its feature `tls`; \
-                 switch it on, give a transport of your own, or send to an http:// endpoint",
-            ),
-            InitError::AlreadyInitialized => f.write_str(
-                "a runtime is installed already; keep the guard of the first `init`, or drop it before the next",
-            ),
-            InitError::Thread(error) => write!(f, "no thread could be started: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for InitError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            InitError::Dsn(error) => Some(error),
-            InitError::Thread(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<ParseDsnError> for InitError {
-    fn from(error: ParseDsnError) -> Self {
-        InitError::Dsn(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn https_without_tls_is_refused_and_not_tried() {
-        let resolved = Options::new().dsn("https://0123456789abcdef0123456789abcdef@localhost/1").resolve();
-        assert_eq!(resolved.is_ok(), cfg!(feature = "tls"));
-        if let Err(error) = resolved {
-            assert!(matches!(error, InitError::NoTls) && error.to_string().contains("feature `tls`"), "{error}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use super::{Core, LaneCounters, LossCounts};
+use super::{Core, LaneCounters, LossCounts, LossReason};
 
 /// What became of every span that was started: `started = sent + lost + buffered + open`, exactly, once the threads
 /// that start and end spans are quiet.
@@ -18,8 +18,10 @@ pub struct Stats {
     /// Spans that were started, sampled or not. Spans that record nothing because there is no runtime, or because
     /// tracing is off, are none.
     pub started: u64,
-    /// Spans in envelopes that the server took.
+    /// Spans in envelopes that the server answered for: it took them, or it refused them with status 429 and counts them itself.
     pub sent: u64,
+    /// Of those, the ones that it refused with status 429.
+    pub rate_limited: u64,
     /// Spans that were not sent and never will be, by reason.
     pub lost: LossCounts,
     /// Spans that ended and are on their way.
@@ -41,15 +43,18 @@ pub struct Stats {
 pub(crate) struct Sums {
     pub(crate) started: u64,
     pub(crate) ended: u64,
-    pub(crate) unsampled: u64,
+    /// Ended and not sent, by the reasons that are known when a span starts.
+    pub(crate) unsent: [u64; LossReason::UNSENT],
 }
 
 impl Sums {
     pub(super) fn add(&mut self, lane: &LaneCounters) {
-        let (started, ended, unsampled) = lane.read();
+        let (started, ended, unsent) = lane.read();
         self.started += started;
         self.ended += ended;
-        self.unsampled += unsampled;
+        for (count, more) in self.unsent.iter_mut().zip(unsent) {
+            *count += more;
+        }
     }
 }
 
@@ -60,11 +65,12 @@ impl Stats {
         let sent = core.sent.load(Ordering::Acquire);
         let mut lost = core.losses.snapshot();
         let sums = core.sums();
-        lost.add(super::LossReason::SampleRate, sums.unsampled);
-        let ended = sums.ended + sums.unsampled;
+        lost.add_unsent(&sums.unsent);
+        let ended = sums.ended + sums.unsent.iter().sum::<u64>();
         Stats {
             started: sums.started,
             sent,
+            rate_limited: core.rate_limited.load(Ordering::Relaxed),
             lost,
             buffered: ended.saturating_sub(sent + lost.total()),
             open: sums.started.saturating_sub(ended),

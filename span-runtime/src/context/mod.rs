@@ -17,16 +17,18 @@ mod stack;
 
 use std::cell::RefCell;
 use std::mem;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use crate::api::{Parent, ParentKind, SpanHandle};
-use crate::client::{Core, Lane, global};
+use crate::client::{Core, Lane, LossReason, global};
 use crate::clock::Reading;
 use crate::ids::{Generator, SpanId};
 use crate::open::{Change, OpenSpan};
+use crate::propagation::TraceHeaders;
 use crate::record::{Attribute, Details, Site};
-use crate::sampling;
+use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
 pub(crate) use stack::Entry;
 use stack::{Stack, Top};
@@ -53,12 +55,37 @@ pub(crate) struct Local {
 /// What became of a request to start a span.
 pub(crate) enum Begun {
     Recording(OpenSpan),
-    /// A segment that is not sampled; it is counted when it ends.
-    UnsampledSegment(Arc<Segment>),
-    /// Below one; the number is that of its runtime.
-    UnsampledChild(u32),
+    /// It is not recorded and counted when it ends: of a segment that is not sampled, or ignored. The handle stands for what is below it.
+    Unsent(SpanHandle),
+    /// A segment about which the sampler has to be asked, which is user code: with nothing borrowed, and by
+    /// [`Undecided::ask`].
+    Undecided(Box<Undecided>),
     /// No runtime, tracing off, or on a thread of ours.
     Disabled,
+}
+
+/// A segment that has not begun yet.
+pub(crate) struct Undecided {
+    core: Arc<Core>,
+    trace: TraceRef,
+    site: Site,
+    details: Details,
+}
+
+impl Undecided {
+    /// Asks the sampler, and decides.
+    pub(crate) fn ask(&self) -> Decision {
+        let rate = match &self.core.settings.traces_sampler {
+            Some(sampler) => {
+                let name = self.details.name().map_or(self.site.name(), |name| name);
+                let start = StartAttributes::of(self.site, &self.details);
+                sampling::ask(sampler, &SamplingContext::new(name, start, self.trace.get()))
+            }
+            // It was made because there is one.
+            None => Rate::Invalid,
+        };
+        sampling::decide(self.trace.get(), rate, self.core.halvings())
+    }
 }
 
 /// Where a new span belongs.
@@ -84,8 +111,8 @@ impl Local {
     pub(crate) fn may_record(&mut self, parent: &Parent) -> bool {
         match self.place(parent) {
             Place::Child(segment, ..) => segment.sampled,
-            Place::Root(Some(core), _) => core.records(),
-            Place::Root(None, _) => self.global.get().is_some_and(|core| core.records()),
+            Place::Root(Some(core), trace) => core.may_sample(trace.as_deref()),
+            Place::Root(None, trace) => self.global.get().is_some_and(|core| core.may_sample(trace.as_deref())),
             Place::Nowhere => false,
         }
     }
@@ -135,7 +162,6 @@ impl Local {
     }
 
     /// The runtime of what starts here without a parent.
-    #[cfg(feature = "legacy")]
     pub(crate) fn runtime(&mut self) -> Option<Arc<Core>> {
         match self.new_root() {
             Place::Root(Some(core), _) => Some(core),
@@ -184,6 +210,9 @@ impl Local {
             None => (stack.segment_at(top.base)?, top.base),
         };
         let lane = lanes.of(&segment.core);
+        if lane.judges() {
+            return None;
+        }
         lane.count_started();
         let thread = lane.thread();
         let span_id = ids.span_id();
@@ -200,14 +229,15 @@ impl Local {
         Some((id, index))
     }
 
-    /// Counts a child of the unsampled segment on top, and returns the runtime's number. `None` if there is none.
+    /// Counts a child of the unsampled segment on top, and returns the runtime's number and why it is not sampled. `None` if there is
+    /// none.
     #[inline]
-    pub(crate) fn unsampled_child(&mut self) -> Option<u32> {
+    pub(crate) fn unsampled_child(&mut self) -> Option<(u32, LossReason)> {
         let Local { stack, lanes, .. } = self;
         let Some(Top::Other(Entry::Context(_, handle))) = stack.top() else { return None };
-        let core = &handle.as_unsampled()?.core;
-        lanes.of(core).count_started();
-        Some(core.number)
+        let segment = handle.as_unsampled()?;
+        lanes.of(&segment.core).count_started();
+        Some((segment.core.number, segment.loss))
     }
 
     /// Starts a span. With `own` it gets a segment pointer of its own, to be carried away from this stack.
@@ -221,11 +251,19 @@ impl Local {
             }
             Place::Nowhere => return Begun::Disabled,
         };
-        if !segment.sampled {
-            let core = Arc::clone(&segment.core);
-            self.lanes.of(&core).count_started();
+        let unsent = if !segment.sampled {
+            Some(SpanHandle::unsampled(Arc::clone(segment)))
+        } else if segment.core.ignores(site, &details) {
+            Some(SpanHandle::ignored(Arc::clone(segment), parent_id))
+        } else {
+            None
+        };
+        if let Some(handle) = unsent {
+            if let Some((segment, _)) = handle.place() {
+                self.lanes.of(&segment.core).count_started();
+            }
             self.stack.keep_list(mem::take(&mut details.attributes));
-            return Begun::UnsampledChild(core.number);
+            return Begun::Unsent(handle);
         }
         let (own, base) = match base {
             Some(base) if !own => (None, base),
@@ -242,18 +280,30 @@ impl Local {
     }
 
     #[cold]
-    fn begin_segment(&mut self, core: Arc<Core>, trace: Option<Arc<Trace>>, site: Site, mut details: Details) -> Begun {
-        let Some(rate) = core.sample_rate() else { return Begun::Disabled };
-        let ids = self.ids.get_or_insert_with(Generator::seeded);
-        let trace = match trace {
+    fn begin_segment(&mut self, core: Arc<Core>, trace: Option<Arc<Trace>>, site: Site, details: Details) -> Begun {
+        if !core.traces() {
+            return Begun::Disabled;
+        }
+        let trace = match trace.or_else(|| core.continued.clone()) {
             Some(trace) => TraceRef::Shared(trace),
-            None => TraceRef::Own(Trace::new(ids.trace_id(), ids.sample_rand())),
+            None => TraceRef::Own(Trace::new(self.ids.get_or_insert_with(Generator::seeded))),
         };
-        let span_id = ids.span_id();
-        let (decision, parent_id) = match &trace {
-            TraceRef::Own(trace) => (sampling::decide(trace.sample_rand, rate), None),
-            TraceRef::Shared(trace) => (sampling::decide(trace.sample_rand, rate), trace.parent_id),
+        let rate = core.settings.traces_sample_rate.unwrap_or_default();
+        let decision = if core.ignores(site, &details) {
+            Decision { sampled: false, rate: Some(rate), here: true, loss: LossReason::Ignored }
+        } else if core.settings.traces_sampler.is_some() {
+            return Begun::Undecided(Box::new(Undecided { core, trace, site, details }));
+        } else {
+            sampling::decide(trace.get(), Rate::Fixed(rate), core.halvings())
         };
+        self.begin_decided(Undecided { core, trace, site, details }, decision)
+    }
+
+    /// Begins a segment for which the decision has been made.
+    pub(crate) fn begin_decided(&mut self, segment: Undecided, decision: Decision) -> Begun {
+        let Undecided { core, trace, site, mut details } = segment;
+        let span_id = self.ids.get_or_insert_with(Generator::seeded).span_id();
+        let parent_id = trace.get().parent_id();
         let name = details.name().cloned().unwrap_or(site.name().into());
         let source = details.source().or(site.source());
         let lane = self.lanes.of(&core);
@@ -264,15 +314,35 @@ impl Local {
             Begun::Recording(OpenSpan::new(site, span_id, parent_id, thread, Some(segment), 0, details))
         } else {
             self.stack.keep_list(mem::take(&mut details.attributes));
-            Begun::UnsampledSegment(segment)
+            Begun::Unsent(SpanHandle::unsampled(segment))
         }
     }
 
-    /// The segment that a span with this parent belongs to.
-    pub(crate) fn segment_of(&self, parent: &Parent) -> Option<Arc<Segment>> {
-        match self.place(parent) {
-            Place::Child(segment, ..) => Some(Arc::clone(segment)),
-            _ => None,
+    /// What goes out with a request that is made here: from inside of a span, or else of a trace.
+    fn headers(&mut self) -> Headers {
+        for entry in self.stack.iter() {
+            match entry {
+                Top::Span(open) => {
+                    let segment = open.segment.as_ref().or_else(|| self.stack.segment_at(open.base));
+                    return segment.map_or(Headers::None, |segment| Headers::Span(Arc::clone(segment), open.span_id));
+                }
+                Top::Other(Entry::Context(_, handle)) => {
+                    if let Some((segment, span_id)) = handle.place() {
+                        return Headers::Span(Arc::clone(segment), span_id);
+                    }
+                }
+                Top::Other(Entry::Trace(_, trace, core)) => {
+                    let core = core.clone().or_else(|| self.global.get().cloned());
+                    return Headers::Trace(Arc::clone(trace), core);
+                }
+                Top::Other(Entry::Silence(_)) => return Headers::None,
+                Top::Other(Entry::Span(_) | Entry::Runtime(..) | Entry::Ended(_)) => {}
+            }
+        }
+        let core = self.nearest_runtime().or_else(|| self.global.get().cloned());
+        match core.as_ref().and_then(|core| core.continued.clone()) {
+            Some(trace) => Headers::Trace(trace, core),
+            None => Headers::None,
         }
     }
 
@@ -427,9 +497,9 @@ impl Local {
 
     /// Counts the end of a span that was not sampled, for a runtime that this thread has a lane of.
     #[inline]
-    pub(crate) fn count_unsampled_by_number(&mut self, number: u32) {
+    pub(crate) fn count_unsampled_by_number(&mut self, number: u32, reason: LossReason) {
         if let Some(lane) = self.lanes.by_number(number) {
-            lane.count_unsampled();
+            lane.count_unsent(reason);
         }
     }
 
@@ -532,13 +602,11 @@ pub(crate) fn current_handle() -> SpanHandle {
     }
 }
 
-/// Ends an unsampled segment that is on this thread's stack.
-pub(crate) fn end_unsampled(token: u64, index: u32) {
+/// Ends a span that is not sent and whose handle is on this thread's stack.
+pub(crate) fn end_unsent(token: u64, index: u32) {
     let removed = with(|local| local.remove(token, index)).flatten();
     if let Some(Entry::Context(_, handle)) = removed {
-        if let Some(segment) = handle.into_unsampled() {
-            count_unsampled(&segment.core);
-        }
+        count_unsent(&handle);
     }
 }
 
@@ -553,11 +621,77 @@ pub(crate) fn finish_owned(mut open: OpenSpan, end: Reading, at: Option<SystemTi
     }
 }
 
-/// Counts the end of a span that was not sampled.
-pub(crate) fn count_unsampled(core: &Arc<Core>) {
-    if with(|local| local.lanes.of(core).count_unsampled()).is_none() {
-        core.with_orphan(|lane| lane.count_unsampled());
+/// Counts the end of a span that is not sent, by its handle.
+pub(crate) fn count_unsent(handle: &SpanHandle) {
+    let Some((core, reason)) = handle.unsent() else { return };
+    if with(|local| local.lanes.of(core).count_unsent(reason)).is_none() {
+        core.with_orphan(|lane| lane.count_unsent(reason));
     }
+}
+
+/// What the headers of a request are made of.
+enum Headers {
+    Span(Arc<Segment>, SpanId),
+    Trace(Arc<Trace>, Option<Arc<Core>>),
+    None,
+}
+
+/// The headers of a request that is made here, if it is to know of the trace; `None` as the URL stands for one that is.
+pub(crate) fn headers(url: Option<&str>) -> TraceHeaders {
+    let headers = with(|local| local.headers()).unwrap_or(Headers::None);
+    let told = |core: &Core| url.is_none_or(|url| core.settings.is_target(url));
+    match headers {
+        Headers::Span(segment, span_id) if told(&segment.core) => TraceHeaders::of_span(&segment, span_id),
+        Headers::Trace(trace, core) if core.as_deref().is_none_or(told) => {
+            TraceHeaders::of_trace(core.as_deref(), &trace)
+        }
+        _ => TraceHeaders::default(),
+    }
+}
+
+/// The runtime of what starts here without a parent.
+pub(crate) fn runtime() -> Option<Arc<Core>> {
+    with(|local| local.runtime()).flatten()
+}
+
+/// Nothing that starts on this thread records anything while this lives.
+struct Silenced(Option<(u64, u32)>);
+
+impl Silenced {
+    fn here() -> Self {
+        Silenced(with(|local| {
+            let token = local.token();
+            (token, local.push(Entry::Silence(token)))
+        }))
+    }
+}
+
+impl Drop for Silenced {
+    fn drop(&mut self) {
+        if let Some((token, index)) = self.0 {
+            let _removed = with(|local| local.remove(token, index));
+        }
+    }
+}
+
+/// Calls a function of the user's: spans that it starts record nothing, or it would be called for them as well. `None` if it panicked.
+pub(crate) fn call_user<R>(f: impl FnOnce() -> R) -> Option<R> {
+    let _silenced = Silenced::here();
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            // Its destructor is the user's too, and might panic again.
+            mem::forget(payload);
+            None
+        }
+    }
+}
+
+/// Says something once in the life of the process, with spans off: a logger may be instrumented.
+pub(crate) fn say_once(once: &Once, say: impl FnOnce()) {
+    once.call_once(|| {
+        call_user(say);
+    });
 }
 
 /// This thread's lanes: one a runtime, of which almost every process has one.

@@ -6,7 +6,7 @@
 //! 2. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
 //!    not run backwards. Their entries name a batch by its serial number; one whose batch has become due by
 //!    other means is passed over.
-//! 3. The budget is charged for what is in here, and for nothing else: `settle` and `uncharge` keep it so.
+//! 3. The budget is charged for what is in here, and for batches that were taken and not discharged, and for nothing else.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const SWEEP_ABOVE: usize = 4096;
 
 /// Spans of one trace that will leave together.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     trace: u128,
     /// The segment that was added to last.
     segment: Arc<Segment>,
@@ -65,8 +65,22 @@ impl Batch {
         self.spans >= MOST_SPANS || self.json >= full_bytes
     }
 
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    pub(crate) fn spans(&self) -> u64 {
+        self.spans as u64
+    }
+
+    /// Bytes that the budget was charged.
+    pub(crate) fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Puts other slots in the place of those that it has.
+    pub(crate) fn change_slots(&mut self, change: impl FnOnce(Vec<Slot>) -> Vec<Slot>) {
+        self.slots = change(std::mem::take(&mut self.slots));
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
@@ -229,11 +243,14 @@ impl Batches {
         self.by_end.clear();
     }
 
-    /// Takes the batch that has been due for longest.
+    /// Takes the batch that has been due for longest. The budget is charged for it until [`discharge`](Self::discharge).
     pub(super) fn next_due(&mut self) -> Option<Batch> {
-        let batch = self.due.pop_front()?;
-        self.budget.give_back(batch.charged);
-        Some(batch)
+        self.due.pop_front()
+    }
+
+    /// Gives back what the budget was charged for batches that were taken.
+    pub(super) fn discharge(&self, bytes: usize) {
+        self.budget.give_back(bytes);
     }
 
     /// The number of the batch that has been due for longest.

@@ -20,17 +20,20 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::Receiver;
 
 use crate::attributes::Value;
-use crate::client::{Core, Load, LossReason, Report, Settings};
+use crate::client::{Core, Load, LossReason, Report};
 use crate::clock::{Clock, UnixNanos};
 use crate::hand_over::{Consumer, Sink};
+use crate::hook::Stage;
+use crate::integrations;
 use crate::protocol::{
     Added, Common, Envelope, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes,
-    trace_header, write_report,
+    write_report,
 };
 use crate::record::{Attribute, Rare, Slot, SpanRecord};
 use crate::segment::Segment;
 use crate::transport::{Outgoing, Sender};
-use batches::{Batch, Batches};
+pub(crate) use batches::Batch;
+use batches::Batches;
 
 /// A batch leaves this long after the end of its segment's span, so that late children and siblings ride along.
 pub(crate) const HOLD: Duration = Duration::from_millis(200);
@@ -49,6 +52,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 /// How often the losses are compared with what was reported, which sums up over all threads.
 const REPORT_WITH: Duration = Duration::from_secs(1);
+
+/// How often the health of the pipeline is looked at.
+const MONITOR_EVERY: Duration = Duration::from_secs(1);
 
 /// The transport's queue takes no further envelope above this many bytes, or an eighth of the bound: JSON is several
 /// times larger than records.
@@ -83,7 +89,6 @@ type Threads = HashMap<u32, Option<Arc<Common>>>;
 
 pub(crate) struct Flusher {
     core: Arc<Core>,
-    settings: Settings,
     consumer: Consumer<Slot, Option<Arc<Segment>>>,
     commands: Receiver<Command>,
     transport: Sender,
@@ -94,6 +99,11 @@ pub(crate) struct Flusher {
     clock: Clock,
     every: Common,
     segments: Common,
+    /// How many integrations `segments` names.
+    integrations: usize,
+    hook: Option<Stage>,
+    /// When the health of the pipeline was looked at.
+    monitored: Instant,
     threads: Threads,
     waiters: Vec<Waiter>,
     reported: Report,
@@ -105,18 +115,18 @@ pub(crate) struct Flusher {
 impl Flusher {
     pub(crate) fn new(
         core: Arc<Core>,
-        settings: Settings,
         consumer: Consumer<Slot, Option<Arc<Segment>>>,
         commands: Receiver<Command>,
         transport: Sender,
+        hook: Option<Stage>,
     ) -> Self {
-        let (every, segments) = constant_attributes(&settings);
+        let integrations = integrations::registered();
+        let (every, segments) = constant_attributes(&core.settings, &integrations);
         let now = Instant::now();
         let most_queued = MOST_QUEUED.min(core.budget.limit() / 8);
         let batches = Batches::new(Arc::clone(&core.budget));
         Flusher {
             core,
-            settings,
             consumer,
             commands,
             transport,
@@ -127,6 +137,9 @@ impl Flusher {
             clock: Clock::new(),
             every,
             segments,
+            integrations: integrations.len(),
+            hook,
+            monitored: now,
             threads: Threads::new(),
             waiters: Vec::new(),
             reported: Report::default(),
@@ -150,7 +163,8 @@ impl Flusher {
                 break closing;
             }
             self.batches.make_due(now);
-            self.send_due();
+            self.send_due(now);
+            self.monitor(now);
             self.report_alone(now);
             self.answer_waiters(now);
             self.sleep(now);
@@ -210,7 +224,7 @@ impl Flusher {
             answer,
             upto: self.batches.last_number(),
             failed_before: self.transport.failed(),
-            lost_before: self.core.losses.snapshot().get(LossReason::BufferOverflow),
+            lost_before: self.lost_on_the_way(),
         };
         self.waiters.push(waiter);
     }
@@ -236,38 +250,91 @@ impl Flusher {
     }
 
     fn arrived_since(&self, waiter: &Waiter) -> bool {
-        self.transport.failed() == waiter.failed_before
-            && self.core.losses.snapshot().get(LossReason::BufferOverflow) == waiter.lost_before
+        self.transport.failed() == waiter.failed_before && self.lost_on_the_way() == waiter.lost_before
+    }
+
+    /// Spans that were lost between the hand-over and the transport.
+    fn lost_on_the_way(&self) -> u64 {
+        let lost = self.core.losses.snapshot();
+        [LossReason::BufferOverflow, LossReason::RatelimitBackoff, LossReason::CallbackError]
+            .into_iter()
+            .map(|reason| lost.get(reason))
+            .sum()
     }
 
     /// The number of what has waited longest for room in the transport's queue.
     fn first_waiting(&self) -> Option<u64> {
-        let batch = self.batches.first_due();
+        // What is with the hook was due before what is not.
+        let batch = self.hook.as_ref().and_then(Stage::first).or_else(|| self.batches.first_due());
         #[cfg(feature = "legacy")]
         let batch = batch.into_iter().chain(self.parcels.first()).min();
         batch
     }
 
     /// Makes envelopes of due batches while the transport's queue has room.
-    fn send_due(&mut self) {
+    fn send_due(&mut self, now: Instant) {
         #[cfg(feature = "legacy")]
-        while self.parcels.first().is_some() && self.transport.queued_bytes() < self.most_queued {
-            let report = self.take_report(REPORT_WITH);
-            self.parcels.send_first(&self.settings, report, &self.transport);
+        if self.transport.limits().transactions_until(now).is_some() {
+            self.parcels.lose_all(LossReason::RatelimitBackoff);
         }
-        while self.transport.queued_bytes() < self.most_queued {
-            let Some(batch) = self.batches.next_due() else { break };
+        #[cfg(feature = "legacy")]
+        while self.parcels.first().is_some() && self.has_room() {
+            let report = self.take_report(REPORT_WITH);
+            self.parcels.send_first(&self.core.settings, report, &self.transport);
+        }
+        while self.has_room() {
+            // The next that can be made an envelope of: one that the hook has seen, where there is one.
+            let hooked = self.hook.as_mut().map(Stage::take);
+            let Some(batch) = hooked.unwrap_or_else(|| self.next_due(now)) else { break };
             self.send(batch);
+        }
+        while self.hook.as_ref().is_some_and(Stage::has_room) {
+            let (Some(batch), Some(hook)) = (self.next_due(now), &mut self.hook) else { break };
+            if let Some(batch) = hook.put(batch, self.clock.clone()) {
+                self.send(batch);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.transport.queued_bytes() < self.most_queued
+    }
+
+    /// The batch that has been due for longest. While the server wants to be spared, batches are dropped here, before any work is put
+    /// into them. (behaviour 52)
+    fn next_due(&mut self, now: Instant) -> Option<Batch> {
+        loop {
+            let batch = self.batches.next_due()?;
+            if self.transport.limits().spans_until(now).is_none() {
+                return Some(batch);
+            }
+            self.batches.discharge(batch.charged());
+            self.core.losses.add(LossReason::RatelimitBackoff, batch.spans());
+        }
+    }
+
+    /// Looks at the health of the pipeline, and has fewer traces sampled while it is bad. (behaviour 27)
+    fn monitor(&mut self, now: Instant) {
+        if self.core.settings.enable_backpressure_handling
+            && now.saturating_duration_since(self.monitored) >= MONITOR_EVERY
+        {
+            self.monitored = now;
+            let limited = self.transport.limits().spans_until(now).is_some();
+            self.core.adapt(!limited && !self.core.budget.is_over());
         }
     }
 
     fn send(&mut self, batch: Batch) {
+        self.batches.discharge(batch.charged());
+        self.name_integrations();
         let number = batch.number();
         let first = Arc::clone(batch.segment());
-        let header = first.trace().header.get_or_init(|| trace_header(&self.settings, &first));
+        let header = &*first.dsc().json;
+        let core = Arc::clone(&self.core);
+        let privacy = core.settings.privacy();
         let slots = batch.into_slots();
         let mut writer = EnvelopeWriter::new(self.transport.spare_buffer());
-        let mut segment = (&first, SegmentText::new(&first));
+        let mut segment = (&first, SegmentText::new(&first, privacy));
         let mut thread = (u32::MAX, None);
         let mut rest = slots.as_slice();
         while let Some((slot, behind)) = rest.split_first() {
@@ -276,7 +343,7 @@ impl Flusher {
                 Slot::Span(record) => record,
                 Slot::Segment(next) => {
                     if !Arc::ptr_eq(segment.0, next) {
-                        segment = (next, SegmentText::new(next));
+                        segment = (next, SegmentText::new(next, privacy));
                     }
                     continue;
                 }
@@ -294,7 +361,7 @@ impl Flusher {
             }
             let span = self.text(segment.0, record, own);
             let common = (&self.every, &self.segments);
-            match writer.add(|buffer| span.write(buffer, &segment.1, common, thread.1.as_deref())) {
+            match writer.add(|buffer| span.write(buffer, &segment.1, common, thread.1.as_deref(), privacy)) {
                 Added::Yes => {}
                 Added::TooLarge => self.core.losses.add(LossReason::BufferOverflow, 1),
                 // The estimate was far off, which takes texts of control characters.
@@ -309,16 +376,20 @@ impl Flusher {
     }
 
     fn text<'a>(&self, segment: &Segment, record: &'a SpanRecord, behind: &'a [Slot]) -> SpanText<'a> {
-        let wall_origin = segment.wall_origin.get().copied().unwrap_or_default();
-        let (mut start, mut end) = (None, None);
-        if let Some(Slot::Rare(rare)) = behind.last() {
-            (start, end) = (rare.start.map(UnixNanos::of), rare.end.map(UnixNanos::of));
-        }
-        SpanText {
-            record,
-            behind,
-            start: start.unwrap_or_else(|| self.clock.time(record.start, wall_origin)),
-            end: end.unwrap_or_else(|| self.clock.time(record.end, wall_origin)),
+        let rare = match behind.last() {
+            Some(Slot::Rare(rare)) => Some(&**rare),
+            _ => None,
+        };
+        let (start, end) = record.times(rare, segment, &self.clock);
+        SpanText { record, behind, start, end }
+    }
+
+    /// Has segments name the integrations that registered since the last time.
+    fn name_integrations(&mut self) {
+        if integrations::count() != self.integrations {
+            let registered = integrations::registered();
+            self.integrations = registered.len();
+            self.segments = constant_attributes(&self.core.settings, &registered).1;
         }
     }
 
@@ -338,7 +409,7 @@ impl Flusher {
     /// Losses that were not reported yet, if it is time to look.
     fn take_report(&mut self, after: Duration) -> Option<Report> {
         let now = Instant::now();
-        if !self.settings.send_client_reports || now.saturating_duration_since(self.report_looked) < after {
+        if !self.core.settings.send_client_reports || now.saturating_duration_since(self.report_looked) < after {
             return None;
         }
         self.report_looked = now;
@@ -354,7 +425,10 @@ impl Flusher {
 
     /// Sends losses in an envelope of their own when none of spans has taken them along.
     fn report_alone(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.report_sent) >= REPORT_EVERY {
+        // While the server takes nothing at all, the counts wait.
+        if now.saturating_duration_since(self.report_sent) >= REPORT_EVERY
+            && self.transport.limits().everything_until(now).is_none()
+        {
             self.report_sent = now;
             self.send_report();
         }
@@ -379,6 +453,8 @@ impl Flusher {
         }
         self.consumer.trim();
         let next = self.batches.next_deadline().map(|at| at.saturating_duration_since(now)).unwrap_or(REPORT_EVERY);
+        // A rate that was lowered comes back also while nothing is sent.
+        let next = if self.core.halvings() > 0 { next.min(MONITOR_EVERY) } else { next };
         let (consumer, commands) = (&self.consumer, &self.commands);
         self.core.doorbell.deep_sleep(next, || consumer.has_any() || !commands.is_empty());
     }
@@ -390,7 +466,7 @@ impl Flusher {
             answer,
             upto: 0,
             failed_before: self.transport.failed(),
-            lost_before: self.core.losses.snapshot().get(LossReason::BufferOverflow),
+            lost_before: self.lost_on_the_way(),
         };
         // Once: where reports do not arrive, this one does not either.
         let mut report_sent = false;
@@ -400,7 +476,7 @@ impl Flusher {
             #[cfg(feature = "legacy")]
             self.take_late_parcels();
             self.batches.make_all_due();
-            self.send_due();
+            self.send_due(now);
             if !report_sent && self.is_through(self.batches.last_number()) {
                 report_sent = true;
                 self.send_report();
@@ -419,8 +495,14 @@ impl Flusher {
         while let Some(spans) = self.batches.drop_oldest_trace() {
             self.core.losses.add(LossReason::NetworkError, spans);
         }
+        if let Some(hook) = &mut self.hook {
+            // It has not come back from them.
+            let (spans, bytes) = hook.give_up();
+            self.core.losses.add(LossReason::CallbackError, spans);
+            self.batches.discharge(bytes);
+        }
         #[cfg(feature = "legacy")]
-        self.parcels.lose_all();
+        self.parcels.lose_all(LossReason::NetworkError);
         let sent = in_time && self.arrived_since(&arrived);
         for waiter in self.waiters.drain(..) {
             let _ = waiter.answer.send(sent);

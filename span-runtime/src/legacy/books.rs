@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::TraceLifecycle;
 use crate::client::{LossCounts, LossReason, Losses, Settings, Sums};
 use crate::lifecycle::StaticRuntime;
+use crate::segment::Segment;
 
 /// The counters, and what else a runtime knows of transactions. In a runtime that streams all of it stays zero.
 #[derive(Debug)]
 pub(crate) struct Books {
-    sample_rate: Option<f64>,
+    traces: bool,
     started: AtomicU64,
     ended: AtomicU64,
-    unsampled: AtomicU64,
+    /// Ended and not sent, by the reasons that are known when a transaction starts.
+    unsent: [AtomicU64; LossReason::UNSENT],
     transactions_sent: AtomicU64,
     transactions_lost: Losses,
     _counted: Option<StaticRuntime>,
@@ -22,19 +24,19 @@ impl Books {
     pub(crate) fn new(settings: &Settings) -> Self {
         let is_static = settings.trace_lifecycle == TraceLifecycle::Static;
         Books {
-            sample_rate: settings.traces_sample_rate.filter(|_| is_static),
+            traces: is_static && settings.is_tracing(),
             started: AtomicU64::new(0),
             ended: AtomicU64::new(0),
-            unsampled: AtomicU64::new(0),
+            unsent: Default::default(),
             transactions_sent: AtomicU64::new(0),
             transactions_lost: Losses::default(),
             _counted: is_static.then(StaticRuntime::count),
         }
     }
 
-    /// The rate at which transactions are sampled; `None` if none is to be recorded.
-    pub(super) fn sample_rate(&self) -> Option<f64> {
-        self.sample_rate
+    /// Whether transactions are recorded, or counted as not sampled.
+    pub(super) fn traces(&self) -> bool {
+        self.traces
     }
 
     pub(super) fn span_started(&self) {
@@ -42,15 +44,17 @@ impl Books {
     }
 
     // Release: a reader that sees the end sees the start. (`Stats::read`)
-    pub(super) fn span_ended(&self, sampled: bool) {
-        let counter = if sampled { &self.ended } else { &self.unsampled };
-        counter.fetch_add(1, Ordering::Release);
+    pub(super) fn span_ended(&self, segment: &Segment) {
+        let unsent = self.unsent.get(segment.loss as usize).filter(|_| !segment.sampled);
+        unsent.unwrap_or(&self.ended).fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn add_to(&self, sums: &mut Sums) {
         // Ends before starts, so that a reader never sees more ends than starts.
         sums.ended += self.ended.load(Ordering::Acquire);
-        sums.unsampled += self.unsampled.load(Ordering::Acquire);
+        for (count, more) in sums.unsent.iter_mut().zip(&self.unsent) {
+            *count += more.load(Ordering::Acquire);
+        }
         sums.started += self.started.load(Ordering::Relaxed);
     }
 

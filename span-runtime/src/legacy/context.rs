@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::propagation::{SENTRY_TRACE, SentryTrace};
+use crate::propagation::Incoming;
 use crate::segment::SOURCES;
 
 /// What a transaction starts with: its name and operation, and the trace that it continues, if any.
@@ -19,7 +19,7 @@ pub struct TransactionContext {
     pub(super) name: Cow<'static, str>,
     pub(super) op: Cow<'static, str>,
     pub(super) source: Option<&'static str>,
-    pub(super) continued: Option<SentryTrace>,
+    pub(super) continued: Option<Incoming>,
 }
 
 impl TransactionContext {
@@ -28,16 +28,14 @@ impl TransactionContext {
         TransactionContext { name: name.into(), op: op.into(), source: None, continued: None }
     }
 
-    /// A transaction that continues the trace which the header `sentry-trace` names, in any case of letters; the decision in it
-    /// is kept. If there is no such header, or a malformed one, it begins a trace of its own.
-    pub fn continue_from_headers<K: AsRef<str>, V: AsRef<str>>(
+    /// A transaction that continues the trace which the headers `sentry-trace` and `baggage` name, or else `traceparent`, in any case of
+    /// letters; the decision in them is kept. If there are none, or malformed ones, it begins a trace of its own.
+    pub fn continue_from_headers<K: AsRef<str>, V: AsRef<[u8]>>(
         name: impl Into<Cow<'static, str>>,
         op: impl Into<Cow<'static, str>>,
         headers: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let header = headers.into_iter().find(|(name, _)| name.as_ref().eq_ignore_ascii_case(SENTRY_TRACE));
-        let continued = header.and_then(|(_, value)| SentryTrace::parse(value.as_ref()));
-        TransactionContext { continued, ..Self::new(name, op) }
+        TransactionContext { continued: Incoming::from_headers(headers), ..Self::new(name, op) }
     }
 
     /// Where the name comes from: `custom`, `url`, `route`, `view`, `component` or `task`. Anything else counts as `custom`, as

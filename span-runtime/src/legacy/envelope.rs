@@ -1,7 +1,6 @@
 //! A transaction as an envelope. (behaviour 55; transaction payloads, Sentry's event documents)
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use super::parcel::Finished;
@@ -9,8 +8,10 @@ use super::transaction::Child;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::ids::Generator;
-use crate::protocol::{SDK_NAME, SDK_VERSION, json, trace_header};
+use crate::protocol::{SDK_NAME, SDK_VERSION, json};
+use crate::scrub::Privacy;
 use crate::segment::Segment;
+use crate::{Key, Value};
 
 /// The most bytes that a transaction may have; the server refuses a larger one.
 const MOST_BYTES: usize = 1 << 20;
@@ -19,7 +20,7 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) fn write(finished: &Finished, settings: &Settings, now: UnixNanos) -> (Vec<u8>, usize) {
     let event_id = Generator::seeded().trace_id().to_string();
     let (payload, children) = payload(finished, settings, &event_id);
-    let trace = finished.segment.trace().header.get_or_init(|| trace_header(settings, &finished.segment));
+    let trace = &finished.segment.dsc().json;
 
     let mut bytes = Vec::with_capacity(payload.len() + 512 + trace.len());
     bytes.extend_from_slice(br#"{"event_id":"#);
@@ -38,10 +39,11 @@ pub(super) fn write(finished: &Finished, settings: &Settings, now: UnixNanos) ->
 
 fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>, usize) {
     let Finished { segment, start, end, facts, children } = finished;
+    let privacy = settings.privacy();
     let mut text = Vec::with_capacity(2048 + children.len() * 256);
     text.extend_from_slice(br#"{"type":"transaction","platform":"native","event_id":"#);
     json::string(&mut text, event_id);
-    member(&mut text, "transaction", named(&segment.name()));
+    member(&mut text, "transaction", &privacy.clean_text(named(&segment.name())));
     text.extend_from_slice(br#","transaction_info":{"source":"#);
     json::string(&mut text, segment.source);
     text.push(b'}');
@@ -58,8 +60,8 @@ fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>
             member(&mut text, key, value);
         }
     }
-    tags(&mut text, facts);
-    contexts(&mut text, segment, facts);
+    tags(&mut text, facts, privacy);
+    contexts(&mut text, segment, facts, privacy);
     text.extend_from_slice(br#","spans":["#);
     let mut written = 0;
     for child in children {
@@ -67,7 +69,7 @@ fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>
         if written > 0 {
             text.push(b',');
         }
-        write_child(&mut text, segment, child);
+        write_child(&mut text, segment, child, privacy);
         // The brackets at the end.
         if text.len() + 2 > MOST_BYTES {
             text.truncate(before);
@@ -79,15 +81,15 @@ fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>
     (text, written)
 }
 
-fn contexts(text: &mut Vec<u8>, segment: &Segment, facts: &Facts) {
+fn contexts(text: &mut Vec<u8>, segment: &Segment, facts: &Facts, privacy: Privacy<'_>) {
     let trace = segment.trace();
     text.extend_from_slice(br#","contexts":{"trace":{"type":"trace""#);
     member(text, "trace_id", &trace.id.to_string());
     member(text, "span_id", &segment.span_id.to_string());
-    if let Some(parent) = trace.parent_id {
+    if let Some(parent) = trace.parent_id() {
         member(text, "parent_span_id", &parent.to_string());
     }
-    described(text, facts);
+    described(text, facts, privacy);
     text.extend_from_slice(br#"},"runtime":{"type":"runtime","name":"rustc""#);
     let version = env!("SPAN_RUNTIME_RUSTC_VERSION");
     if !version.is_empty() {
@@ -98,54 +100,50 @@ fn contexts(text: &mut Vec<u8>, segment: &Segment, facts: &Facts) {
     text.extend_from_slice(b"}}");
 }
 
-fn write_child(text: &mut Vec<u8>, segment: &Segment, child: &Child) {
+fn write_child(text: &mut Vec<u8>, segment: &Segment, child: &Child, privacy: Privacy<'_>) {
     text.extend_from_slice(br#"{"trace_id":"#);
     json::string(text, &segment.trace().id.to_string());
     member(text, "span_id", &child.span_id.to_string());
     member(text, "parent_span_id", &child.parent_id.to_string());
     if !child.facts.description.is_empty() {
-        member(text, "description", &child.facts.description);
+        member(text, "description", &privacy.clean_text(&child.facts.description));
     }
     times(text, child.start, child.end);
-    described(text, &child.facts);
-    tags(text, &child.facts);
+    described(text, &child.facts, privacy);
+    tags(text, &child.facts, privacy);
     text.push(b'}');
 }
 
 /// What the trace context and a child span have in common.
-fn described(text: &mut Vec<u8>, facts: &Facts) {
+fn described(text: &mut Vec<u8>, facts: &Facts, privacy: Privacy<'_>) {
     member(text, "op", if facts.op.is_empty() { "default" } else { &facts.op });
     member(text, "origin", "manual");
     // A span that nobody found fault with went well.
     member(text, "status", facts.status.map_or("ok", |status| status.as_str()));
-    object(text, "data", &facts.data, json::value);
+    let data = facts.data.iter().filter_map(|(key, value)| Some((key, privacy.clean(key, value)?)));
+    object(text, "data", data);
 }
 
-fn tags(text: &mut Vec<u8>, facts: &Facts) {
-    object(text, "tags", &facts.tags, |text, value| json::string(text, value));
+fn tags(text: &mut Vec<u8>, facts: &Facts, privacy: Privacy<'_>) {
+    let tags = facts.tags.iter().filter_map(|(key, value)| {
+        Some((key, Cow::Owned(privacy.clean(key, &Value::of(value.as_str()))?.into_owned())))
+    });
+    object(text, "tags", tags);
 }
 
 /// `,"key":{...}`, unless there is nothing in it.
-fn object<V>(
-    text: &mut Vec<u8>,
-    key: &str,
-    members: &BTreeMap<Cow<'static, str>, V>,
-    write: impl Fn(&mut Vec<u8>, &V),
-) {
-    if members.is_empty() {
-        return;
-    }
-    text.push(b',');
-    json::string(text, key);
-    let mut opening: &[u8] = b":{";
+fn object<'m>(text: &mut Vec<u8>, key: &str, members: impl Iterator<Item = (&'m Key, Cow<'m, Value>)>) {
+    let mut opening = format!(",\"{key}\":{{");
     for (key, value) in members {
-        text.extend_from_slice(opening);
-        opening = b",";
+        text.extend_from_slice(opening.as_bytes());
+        opening = ",".into();
         json::string(text, key);
         text.push(b':');
-        write(text, value);
+        json::value(text, &value);
     }
-    text.push(b'}');
+    if opening == "," {
+        text.push(b'}');
+    }
 }
 
 fn times(text: &mut Vec<u8>, start: UnixNanos, end: UnixNanos) {

@@ -108,9 +108,9 @@ impl Parcels {
     }
 
     /// Gives all of them up.
-    pub(crate) fn lose_all(&mut self) {
+    pub(crate) fn lose_all(&mut self, reason: LossReason) {
         for mut parcel in self.0.drain(..) {
-            parcel.lose(LossReason::NetworkError);
+            parcel.lose(reason);
         }
     }
 }

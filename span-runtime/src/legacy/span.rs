@@ -89,7 +89,7 @@ impl Span {
 
     /// The headers by which another service continues the trace.
     pub fn iter_headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        self.0.as_ref().map(|open| open.root.header(open.span_id)).into_iter()
+        self.0.as_ref().map(|open| open.root.headers(open.span_id)).into_iter().flatten()
     }
 
     /// Finishes it. To finish it again does nothing.
@@ -213,11 +213,11 @@ impl TransactionOrSpan {
 
     /// The headers by which another service continues the trace.
     pub fn iter_headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        let header = match self {
-            TransactionOrSpan::Transaction(transaction) => transaction.iter_headers().next(),
-            TransactionOrSpan::Span(span) => span.iter_headers().next(),
+        let headers: Vec<_> = match self {
+            TransactionOrSpan::Transaction(transaction) => transaction.iter_headers().collect(),
+            TransactionOrSpan::Span(span) => span.iter_headers().collect(),
         };
-        header.into_iter()
+        headers.into_iter()
     }
 
     /// Finishes it.

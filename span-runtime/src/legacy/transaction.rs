@@ -15,8 +15,8 @@ use crate::clock::UnixNanos;
 use crate::context;
 use crate::ids::{Generator, SpanId, TraceId};
 use crate::lifecycle::refuse_legacy;
-use crate::propagation::{SENTRY_TRACE, SentryTrace};
-use crate::sampling;
+use crate::propagation::TraceHeaders;
+use crate::sampling::{self, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
 
 /// The most child spans of a transaction. (behaviour 56)
@@ -63,21 +63,25 @@ impl Transaction {
             refuse_legacy(call);
             return Transaction(None);
         }
-        let Some(rate) = core.legacy.sample_rate().filter(|_| !core.is_closed()) else { return Transaction(None) };
-
+        if !core.legacy.traces() || core.is_closed() {
+            return Transaction(None);
+        }
         let TransactionContext { name, op, source, continued } = transaction;
         let mut ids = Generator::seeded();
-        let mut trace = Trace::new(ids.trace_id(), ids.sample_rand());
-        if let Some(SentryTrace { trace_id, span_id, .. }) = continued {
-            (trace.id, trace.parent_id) = (trace_id, Some(span_id));
-        }
-        let mut decision = sampling::decide(trace.sample_rand, rate);
-        if let Some(sampled) = continued.and_then(|continued| continued.sampled) {
-            decision.sampled = sampled;
-        }
+        let continued = continued.filter(|incoming| core.settings.welcomes(incoming)).map(Trace::continued);
+        let continued =
+            continued.map_or_else(|| core.continued.clone().map(TraceRef::Shared), |trace| Some(TraceRef::Own(trace)));
+        let trace = continued.unwrap_or_else(|| TraceRef::Own(Trace::new(&mut ids)));
+        let rate = match &core.settings.traces_sampler {
+            Some(sampler) => {
+                sampling::ask(sampler, &SamplingContext::new(&name, StartAttributes::of_op(&op), trace.get()))
+            }
+            None => Rate::Fixed(core.settings.traces_sample_rate.unwrap_or_default()),
+        };
+        let decision = sampling::decide(trace.get(), rate, core.halvings());
         core.legacy.span_started();
         let span_id = ids.span_id();
-        let segment = Segment::new(Arc::clone(&core), TraceRef::Own(trace), span_id, decision, name, source);
+        let segment = Segment::new(Arc::clone(&core), trace, span_id, decision, name, source);
         let collected = Collected { facts: Facts { op, ..Facts::default() }, children: Vec::new() };
         Transaction(Some(Arc::new(Root {
             core,
@@ -131,7 +135,7 @@ impl Transaction {
 
     /// The headers by which another service continues the trace.
     pub fn iter_headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        self.0.as_ref().map(|root| root.header(root.segment.span_id)).into_iter()
+        self.0.as_ref().map(|root| root.headers(root.segment.span_id)).into_iter().flatten()
     }
 
     /// Finishes it, and sends it with its child spans that have finished. To finish it again does nothing.
@@ -154,9 +158,8 @@ impl Root {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn header(&self, span_id: SpanId) -> (&'static str, String) {
-        let (trace_id, sampled) = (self.segment.trace().id, Some(self.segment.sampled));
-        (SENTRY_TRACE, SentryTrace { trace_id, span_id, sampled }.to_string())
+    pub(super) fn headers(&self, span_id: SpanId) -> TraceHeaders {
+        TraceHeaders::of_span(&self.segment, span_id)
     }
 
     pub(super) fn child_started(&self) {
@@ -165,7 +168,7 @@ impl Root {
 
     /// Takes a child that has finished, or counts it lost.
     pub(super) fn child_finished(&self, child: Child) {
-        self.core.legacy.span_ended(self.segment.sampled);
+        self.core.legacy.span_ended(&self.segment);
         if !self.segment.sampled {
             return;
         }
@@ -179,9 +182,9 @@ impl Root {
     fn finish(&self, at: Option<SystemTime>) {
         let Some(Collected { mut facts, children }) = self.lock().take() else { return };
         let core = &self.core;
-        core.legacy.span_ended(self.segment.sampled);
+        core.legacy.span_ended(&self.segment);
         if !self.segment.sampled {
-            core.legacy.count_lost(LossReason::SampleRate, 1);
+            core.legacy.count_lost(self.segment.loss, 1);
             return;
         }
         if facts.status.is_none() && thread::panicking() && !self.in_unwinding {

@@ -3,10 +3,10 @@
 //! An item's header states the length of its payload. So the payload is written first, behind a gap, and the headers are
 //! then put right in front of it; nothing is moved, unless they are larger than the gap.
 
-use crate::client::Settings;
 use crate::clock::UnixNanos;
+use crate::ids::TraceId;
+use crate::propagation::Baggage;
 use crate::protocol::{MOST_BYTES, json};
-use crate::segment::Segment;
 
 /// What became of a span that was added to an envelope.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,11 +129,10 @@ impl EnvelopeWriter {
     }
 }
 
-/// The dynamic sampling context of a trace that begins here, as JSON. All values are strings: the receiving end
-/// takes a number for a missing header, and drops every span. (behaviour 43)
-pub(crate) fn trace_header(settings: &Settings, segment: &Segment) -> Box<str> {
-    let trace = segment.trace();
-    let name = segment.name();
+/// A sampling context as the header `trace` of envelopes. All values are strings: the receiving end takes a number for a missing header, and
+/// drops every span. So it does for a context that it cannot read; one that came from elsewhere goes without what it would not read, and
+/// with what it asks for. (behaviour 43)
+pub(crate) fn trace_header(context: &Baggage, trace_id: TraceId, public_key: &str) -> Box<str> {
     let mut text = Vec::new();
     let mut member = |key: &str, value: &str| {
         text.push(if text.is_empty() { b'{' } else { b',' });
@@ -141,20 +140,21 @@ pub(crate) fn trace_header(settings: &Settings, segment: &Segment) -> Box<str> {
         text.push(b':');
         json::string(&mut text, value);
     };
-    member("trace_id", &trace.id.to_string());
-    member("public_key", settings.dsn.public_key());
-    member("sample_rate", &segment.sample_rate.to_string());
-    member("sample_rand", &format!("{:.6}", trace.sample_rand));
-    member("sampled", if segment.sampled { "true" } else { "false" });
-    if let Some(release) = &settings.release {
-        member("release", release);
-    }
-    member("environment", &settings.environment);
-    if let Some(org_id) = settings.dsn.org_id() {
-        member("org_id", org_id);
-    }
-    if segment.source != "url" && !name.is_empty() {
-        member("transaction", &name);
+    let theirs =
+        context.get("public_key").filter(|key| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    member("trace_id", &trace_id.to_string());
+    member("public_key", theirs.unwrap_or(public_key));
+    for (key, value) in context.sampling_context() {
+        let readable = match key {
+            "trace_id" | "public_key" => false,
+            "sample_rate" => serde_json::from_str(value).is_ok_and(|rate: f64| rate >= 0.0),
+            "sampled" => matches!(value, "true" | "false"),
+            "replay_id" => value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            _ => true,
+        };
+        if readable {
+            member(key, value);
+        }
     }
     text.push(b'}');
     // What serde_json escapes is UTF-8.

@@ -3,12 +3,15 @@
 //! What is the same for all spans of a process, of a segment or of a thread is text that was made once; a span
 //! appends it.
 
+use std::borrow::Cow;
+
 use crate::attributes::Value;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::names;
 use crate::protocol::{SDK_NAME, SDK_VERSION, json};
 use crate::record::{Attribute, Rare, Slot, SpanRecord};
+use crate::scrub::Privacy;
 use crate::segment::Segment;
 
 /// Attributes that stand on spans by themselves, each with its text; the user's own of the same key replaces one,
@@ -45,7 +48,7 @@ impl Common {
 }
 
 /// What is the same for every span of a process, and for every segment span of it.
-pub(crate) fn constant_attributes(settings: &Settings) -> (Common, Common) {
+pub(crate) fn constant_attributes(settings: &Settings, integrations: &[&'static str]) -> (Common, Common) {
     let text = |text: &str| Value::of(text);
     let mut every = vec![
         (names::TRACE_LIFECYCLE, Value::from_static("stream")),
@@ -65,6 +68,15 @@ pub(crate) fn constant_attributes(settings: &Settings) -> (Common, Common) {
         (names::OS_NAME, Value::from_static(std::env::consts::OS)),
     ];
     segments.extend(settings.dist.as_deref().map(|dist| (names::DIST, text(dist))));
+    if !integrations.is_empty() {
+        segments.push((names::SDK_INTEGRATIONS, Value::of(integrations)));
+    }
+    if settings.record_command_args {
+        let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
+        let arguments = Value::of(arguments);
+        let cleaned = settings.privacy().clean(names::COMMAND_ARGS, &arguments).map(Cow::into_owned);
+        segments.extend(cleaned.map(|arguments| (names::COMMAND_ARGS, arguments)));
+    }
     (Common::new(every), Common::new(segments))
 }
 
@@ -89,6 +101,8 @@ fn reserved(key: &str) -> Option<bool> {
         | names::RUNTIME_VERSION
         | names::PLATFORM
         | names::OS_NAME
+        | names::SDK_INTEGRATIONS
+        | names::COMMAND_ARGS
         | names::DIST
         | names::THREAD_ID
         | names::THREAD_NAME
@@ -109,7 +123,7 @@ pub(crate) struct SegmentText {
 }
 
 impl SegmentText {
-    pub(crate) fn new(segment: &Segment) -> Self {
+    pub(crate) fn new(segment: &Segment, privacy: Privacy<'_>) -> Self {
         let mut head = Vec::with_capacity(64);
         head.extend_from_slice(br#"{"trace_id":""#);
         let trace_id = segment.trace().id.as_u128();
@@ -121,7 +135,7 @@ impl SegmentText {
         json::attribute(&mut attributes, names::SEGMENT_ID, &Value::of(segment.span_id.to_string()));
         attributes.push(b',');
         let name = segment.name();
-        json::attribute(&mut attributes, names::SEGMENT_NAME, &Value::of(named(&name)));
+        json::attribute(&mut attributes, names::SEGMENT_NAME, &Value::of(&*privacy.clean_text(named(&name))));
         attributes.push(b',');
         let source = Common::new(vec![(names::SEGMENT_NAME_SOURCE, Value::from_static(segment.source))]);
         SegmentText { head, attributes, source }
@@ -167,6 +181,7 @@ impl<'a> SpanText<'a> {
         segment: &SegmentText,
         (every, segments): (&Common, &Common),
         thread: Option<&Common>,
+        privacy: Privacy<'_>,
     ) {
         let record = self.record;
         buffer.extend_from_slice(&segment.head);
@@ -177,7 +192,7 @@ impl<'a> SpanText<'a> {
         }
         buffer.extend_from_slice(br#"","name":"#);
         let name = self.rare().and_then(|rare| rare.name.as_deref()).unwrap_or(record.site.name());
-        json::string(buffer, named(name));
+        json::string(buffer, &privacy.clean_text(named(name)));
         buffer.extend_from_slice(if record.error { br#","status":"error""# } else { br#","status":"ok""# });
         buffer.extend_from_slice(br#","is_segment":"#);
         json::boolean(buffer, record.is_segment);
@@ -186,9 +201,9 @@ impl<'a> SpanText<'a> {
         buffer.extend_from_slice(br#","end_timestamp":"#);
         json::seconds(buffer, self.end.max(self.start));
         buffer.extend_from_slice(br#","attributes":{"#);
-        self.write_attributes(buffer, segment, every, segments, thread);
+        self.write_attributes(buffer, segment, (every, segments), thread, privacy);
         buffer.push(b'}');
-        self.write_links(buffer);
+        self.write_links(buffer, privacy);
         buffer.push(b'}');
     }
 
@@ -196,9 +211,9 @@ impl<'a> SpanText<'a> {
         &self,
         buffer: &mut Vec<u8>,
         segment: &SegmentText,
-        every: &Common,
-        segments: &Common,
+        (every, segments): (&Common, &Common),
         thread: Option<&Common>,
+        privacy: Privacy<'_>,
     ) {
         // Almost no span overrides anything: then this stays empty, and does not allocate.
         let overridden: Vec<&str> =
@@ -224,15 +239,17 @@ impl<'a> SpanText<'a> {
         }
         for attribute in self.attributes() {
             if !attribute.key.is_empty() && reserved(&attribute.key) != Some(true) {
-                json::attribute(buffer, &attribute.key, &attribute.value);
-                buffer.push(b',');
+                if let Some(value) = privacy.clean(&attribute.key, &attribute.value) {
+                    json::attribute(buffer, &attribute.key, &value);
+                    buffer.push(b',');
+                }
             }
         }
         // Every part ends with a comma, and there is at least one.
         buffer.pop();
     }
 
-    fn write_links(&self, buffer: &mut Vec<u8>) {
+    fn write_links(&self, buffer: &mut Vec<u8>, privacy: Privacy<'_>) {
         let Some(rare) = self.rare().filter(|rare| !rare.links.is_empty()) else { return };
         buffer.extend_from_slice(br#","links":"#);
         json::array(buffer, &rare.links, |buffer, link| {
@@ -244,14 +261,15 @@ impl<'a> SpanText<'a> {
                 buffer.extend_from_slice(br#","sampled":"#);
                 json::boolean(buffer, sampled);
             }
-            if !link.attributes.is_empty() {
-                buffer.extend_from_slice(br#","attributes":{"#);
-                for (at, attribute) in link.attributes.iter().enumerate() {
-                    if at > 0 {
-                        buffer.push(b',');
-                    }
-                    json::attribute(buffer, &attribute.key, &attribute.value);
+            let mut between: &[u8] = br#","attributes":{"#;
+            for attribute in &link.attributes {
+                if let Some(value) = privacy.clean(&attribute.key, &attribute.value) {
+                    buffer.extend_from_slice(between);
+                    json::attribute(buffer, &attribute.key, &value);
+                    between = b",";
                 }
+            }
+            if between == b"," {
                 buffer.push(b'}');
             }
             buffer.push(b'}');

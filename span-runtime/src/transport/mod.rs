@@ -7,11 +7,13 @@
 //! `in_flight` cell or out of the queue.
 
 mod http;
+mod limits;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -21,6 +23,7 @@ use crate::context;
 use crate::protocol::Envelope;
 
 pub(crate) use http::http;
+use limits::RateLimits;
 
 /// Sends envelopes to somewhere.
 ///
@@ -128,6 +131,8 @@ struct Shared {
     failed: AtomicU64,
     /// Reports that did not arrive.
     unreported: Mutex<Report>,
+    /// Until when the server wants to be spared.
+    limits: Mutex<RateLimits>,
     /// What is left in the queue is not to be sent any more.
     given_up: AtomicBool,
 }
@@ -197,6 +202,11 @@ impl Sender {
         self.shared.failed.load(Ordering::Acquire)
     }
 
+    /// Until when the server wants to be spared.
+    pub(crate) fn limits(&self) -> RateLimits {
+        lock(&self.shared.limits).clone()
+    }
+
     /// Losses that were put into envelopes that did not arrive, to be reported again.
     pub(crate) fn take_unreported(&self) -> Report {
         std::mem::take(&mut *lock(&self.shared.unreported))
@@ -230,16 +240,28 @@ impl Sender {
 fn count_lost(core: &Core, shared: &Shared, reason: LossReason, envelope: InFlight) {
     core.count_lost(reason, envelope.load);
     shared.failed.fetch_add(1, Ordering::AcqRel);
-    if let Some(report) = envelope.report {
+    report_again(shared, envelope.report);
+    give_back(core, shared, envelope.bytes);
+}
+
+/// Keeps a report that did not arrive for the next envelope.
+fn report_again(shared: &Shared, report: Option<Report>) {
+    if let Some(report) = report {
         let mut unreported = lock(&shared.unreported);
         *unreported = unreported.plus(&report);
     }
-    give_back(core, shared, envelope.bytes);
 }
 
 fn give_back(core: &Core, shared: &Shared, bytes: usize) {
     core.budget.give_back(bytes);
     shared.bytes.fetch_sub(bytes, Ordering::AcqRel);
+}
+
+/// How the server took an envelope.
+enum Taken {
+    Yes,
+    /// It refused it because there were too many, and counts what was in it. (behaviour 52)
+    RateLimited,
 }
 
 struct Worker {
@@ -266,8 +288,13 @@ impl Worker {
             let in_flight = lock(&self.shared.in_flight).take();
             if let Some(in_flight) = in_flight {
                 match outcome {
-                    Ok(()) => {
+                    Ok(Taken::Yes) => {
                         self.core.count_sent(in_flight.load);
+                        give_back(&self.core, &self.shared, in_flight.bytes);
+                    }
+                    Ok(Taken::RateLimited) => {
+                        self.core.count_rate_limited(in_flight.load);
+                        report_again(&self.shared, in_flight.report);
                         give_back(&self.core, &self.shared, in_flight.bytes);
                     }
                     Err(reason) => count_lost(&self.core, &self.shared, reason, in_flight),
@@ -280,11 +307,19 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, envelope: &[u8]) -> Result<(), LossReason> {
+    fn send(&mut self, envelope: &[u8]) -> Result<Taken, LossReason> {
         let transport = &mut self.transport;
-        match catch_unwind(AssertUnwindSafe(|| transport.send(envelope))) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| transport.send(envelope)));
+        if let Ok(Ok(response)) = &outcome {
+            lock(&self.shared.limits).update(response, Instant::now(), SystemTime::now());
+        }
+        match outcome {
             Ok(Ok(response)) => match response.status {
-                200..=299 => Ok(()),
+                200..=299 => Ok(Taken::Yes),
+                429 => {
+                    log::debug!("sentry: the server asks for a pause");
+                    Ok(Taken::RateLimited)
+                }
                 413 => {
                     log::error!("sentry: the server refused an envelope of {} bytes as too large", envelope.len());
                     Err(LossReason::SendError)
@@ -302,7 +337,9 @@ impl Worker {
                 log::debug!("sentry: an envelope could not be sent: {error}");
                 Err(LossReason::NetworkError)
             }
-            Err(_) => {
+            Err(payload) => {
+                // Its destructor is the user's too, and might panic again.
+                std::mem::forget(payload);
                 log::error!("sentry: the transport panicked; the spans of its envelope are lost");
                 Err(LossReason::InternalSdkError)
             }

@@ -1,23 +1,31 @@
-//! Trace headers, read and written: pure functions over text. (behaviours 28, 29)
+//! The header `sentry-trace`. (trace propagation, Sentry's SDK documents)
 
 use crate::ids::{SpanId, TraceId};
 
-/// The name of the header.
-pub(crate) const SENTRY_TRACE: &str = "sentry-trace";
-
-/// What a `sentry-trace` header says. (trace propagation, Sentry's SDK documents)
+/// What a `sentry-trace` header says: `{trace id}-{span id}`, and `-1` or `-0` where it was decided.
+///
+/// ```
+/// use span_runtime::propagation::SentryTrace;
+///
+/// let header = SentryTrace::parse("771a43a4192642f0b136d5159a501700-b7ad6b7169203331-1").unwrap();
+/// assert_eq!(header.sampled, Some(true));
+/// assert_eq!(header.to_string(), "771a43a4192642f0b136d5159a501700-b7ad6b7169203331-1");
+/// assert_eq!(SentryTrace::parse("771a43a4192642f0b136d5159a501700-b7ad6b7169203331-maybe"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SentryTrace {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    /// `None` leaves the decision to whoever reads it.
-    pub(crate) sampled: Option<bool>,
+pub struct SentryTrace {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span that the header was made in.
+    pub span_id: SpanId,
+    /// Whether that span is sampled. `None` leaves the decision to whoever reads it.
+    pub sampled: Option<bool>,
 }
 
 impl SentryTrace {
     /// Reads `{trace id}-{span id}` or `{trace id}-{span id}-{0 or 1}`, with blanks around it. Anything else is nothing: a header is
     /// believed as a whole or not at all.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
         // Three parts of 32, 16 and 1 characters, and the signs between.
         if text.len() > 32 + 1 + 16 + 1 + 1 {

@@ -1,0 +1,126 @@
+//! What is refused, and with which words.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::settings::LEAST_BUFFER_BYTES;
+use crate::TraceLifecycle;
+use crate::protocol::ParseDsnError;
+
+/// Why a runtime could not be made. Nothing was changed and nothing runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The DSN cannot be read.
+    Dsn(ParseDsnError),
+    /// The sample rate is not a number from 0 to 1.
+    SampleRate {
+        /// What was given.
+        given: f64,
+    },
+    /// The bound for buffered bytes is too low to work with.
+    BufferBytes {
+        /// What was given.
+        given: usize,
+    },
+    /// A request needs at least a second.
+    RequestTimeout {
+        /// What was given.
+        given: Duration,
+    },
+    /// A pattern of an option cannot be read.
+    Pattern {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The id of the organisation is empty.
+    OrgId,
+    /// A variable of the environment holds something else than it should.
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        given: String,
+        /// What would work.
+        expected: &'static str,
+    },
+    /// The option or the environment asks for one lifecycle, and the crate that calls `init` declared the other.
+    Lifecycles {
+        /// What the option or the environment asks for.
+        chosen: TraceLifecycle,
+        /// What the crate declared.
+        declared: TraceLifecycle,
+    },
+    /// The static lifecycle was asked for, and this program was built without it.
+    NoLegacy,
+    /// The DSN asks for HTTPS, and this program was built without it.
+    NoTls,
+    /// A runtime is installed already; its guard is still alive.
+    AlreadyInitialized,
+    /// The operating system gave no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InitError::Dsn(error) => write!(f, "malformed dsn: {error}"),
+            InitError::SampleRate { given } => {
+                write!(f, "traces_sample_rate is {given}; a number from 0 (nothing) to 1 (everything) would work")
+            }
+            InitError::BufferBytes { given } => {
+                write!(f, "max_buffer_bytes is {given}; {LEAST_BUFFER_BYTES} (1 MiB) or more would work")
+            }
+            InitError::RequestTimeout { given } => write!(f, "request_timeout is {given:?}; 1 s or more would work"),
+            InitError::Environment { name, given, expected } => {
+                let given: String = given.chars().take(80).collect();
+                write!(f, "the environment variable {name} is `{given}`; {expected} would work")
+            }
+            InitError::Lifecycles { chosen, declared } => {
+                let (chosen, declared) = (chosen.as_str(), declared.as_str());
+                write!(
+                    f,
+                    "trace_lifecycle is `{chosen}`, and the crate that calls this `init` declared `{declared}`; leave \
+                     trace_lifecycle and SENTRY_TRACE_LIFECYCLE out, or call the other lifecycle's `init`"
+                )
+            }
+            InitError::Pattern { option, given, reason } => {
+                write!(f, "{option} holds the pattern `{given}`, which cannot be read: {reason}; `Pattern::text` takes any text as it is")
+            }
+            InitError::OrgId => f.write_str("org_id is empty; the number of your organisation would work, or leave the option out"),
+            InitError::NoLegacy => f.write_str(
+                "trace_lifecycle is `static`, and span-runtime was built without its feature `legacy`; switch it on, or \
+                 leave trace_lifecycle and SENTRY_TRACE_LIFECYCLE out",
+            ),
+            InitError::NoTls => f.write_str(
+                "the dsn starts with https://, and span-runtime was built without its feature `tls`; \
+                 switch it on, give a transport of your own, or send to an http:// endpoint",
+            ),
+            InitError::AlreadyInitialized => f.write_str(
+                "a runtime is installed already; keep the guard of the first `init`, or drop it before the next",
+            ),
+            InitError::Thread(error) => write!(f, "no thread could be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            InitError::Dsn(error) => Some(error),
+            InitError::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ParseDsnError> for InitError {
+    fn from(error: ParseDsnError) -> Self {
+        InitError::Dsn(error)
+    }
+}

@@ -1,0 +1,254 @@
+//! Options that were checked: what the rest of the crate reads.
+
+use std::env;
+use std::fmt;
+use std::time::Duration;
+
+use super::{InitError, Options};
+use crate::TraceLifecycle;
+use crate::filter::{IgnoreRules, Matcher, Pattern, Where};
+use crate::hook::BeforeSendSpan;
+use crate::propagation::Incoming;
+use crate::protocol::Dsn;
+use crate::sampling::TracesSampler;
+use crate::scrub::{Privacy, Scrubber};
+use crate::transport::Transport;
+
+/// The default of [`Options::max_buffer_bytes`]: about 300,000 spans without attributes, or 60,000 with eight.
+pub(crate) const DEFAULT_MAX_BUFFER_BYTES: usize = 64 << 20;
+
+/// The least that [`Options::max_buffer_bytes`] takes.
+pub(super) const LEAST_BUFFER_BYTES: usize = 1 << 20;
+
+impl Options {
+    fn resolve_lifecycle(&self, environment: &Environment) -> Result<TraceLifecycle, InitError> {
+        let chosen = match self.trace_lifecycle {
+            Some(lifecycle) => Some(lifecycle),
+            None => environment.lifecycle("SENTRY_TRACE_LIFECYCLE")?,
+        };
+        match (chosen, self.declared) {
+            (Some(chosen), Some(declared)) if chosen != declared => Err(InitError::Lifecycles { chosen, declared }),
+            (Some(TraceLifecycle::Static), _) if !cfg!(feature = "legacy") => Err(InitError::NoLegacy),
+            _ => Ok(chosen.or(self.declared).unwrap_or_default()),
+        }
+    }
+
+    /// Checks everything. `None` if there is nowhere to send.
+    pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
+        let environment = Environment { read: self.from_env };
+        let trace_lifecycle = self.resolve_lifecycle(&environment)?;
+        let dsn = match self.dsn {
+            Some(dsn) => Some(dsn),
+            None => environment.text("SENTRY_DSN")?,
+        };
+        let dsn = dsn.filter(|dsn| !dsn.trim().is_empty()).map(|dsn| Dsn::parse(dsn.trim())).transpose()?;
+        let traces_sample_rate = match self.traces_sample_rate {
+            Some(rate) => Some(check_rate(rate).ok_or(InitError::SampleRate { given: rate })?),
+            None => environment.rate("SENTRY_TRACES_SAMPLE_RATE")?,
+        };
+        let ignore_spans = IgnoreRules::compile(&self.ignore_spans).map_err(|(given, reason)| InitError::Pattern {
+            option: "ignore_spans",
+            given,
+            reason,
+        })?;
+        let targets = self.trace_propagation_targets.as_deref().map(compile_targets).transpose()?;
+        if self.org_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+            return Err(InitError::OrgId);
+        }
+        let max_buffer_bytes = self.max_buffer_bytes.unwrap_or(DEFAULT_MAX_BUFFER_BYTES);
+        if max_buffer_bytes < LEAST_BUFFER_BYTES {
+            return Err(InitError::BufferBytes { given: max_buffer_bytes });
+        }
+        let request_timeout = self.request_timeout.unwrap_or(Duration::from_secs(30));
+        if request_timeout < Duration::from_secs(1) {
+            return Err(InitError::RequestTimeout { given: request_timeout });
+        }
+        let release = self.release.map_or_else(|| environment.text("SENTRY_RELEASE"), |release| Ok(Some(release)))?;
+        let dist = self.dist.map_or_else(|| environment.text("SENTRY_DIST"), |dist| Ok(Some(dist)))?;
+        let environment_name =
+            self.environment.map_or_else(|| environment.text("SENTRY_ENVIRONMENT"), |name| Ok(Some(name)))?;
+        let server_name =
+            self.server_name.map_or_else(|| environment.text("SENTRY_SERVER_NAME"), |name| Ok(Some(name)))?;
+        let dsn = match (dsn, &self.transport) {
+            (Some(dsn), _) => dsn,
+            (None, Some(_)) => Dsn::stand_in(),
+            (None, None) => return Ok(None),
+        };
+        if self.transport.is_none() && dsn.is_https() && !cfg!(feature = "tls") {
+            return Err(InitError::NoTls);
+        }
+        let mut settings = Settings {
+            dsn,
+            trace_lifecycle,
+            traces_sample_rate,
+            traces_sampler: self.traces_sampler,
+            ignore_spans,
+            before_send_span: self.before_send_span,
+            scrubber: self.scrubber.unwrap_or_else(|| Some(Scrubber::default())),
+            send_default_pii: self.send_default_pii,
+            record_command_args: self.record_command_args,
+            targets,
+            propagate_traceparent: self.propagate_traceparent,
+            org_id: self.org_id.map(|id| id.trim().to_owned()),
+            strict_trace_continuation: self.strict_trace_continuation,
+            enable_backpressure_handling: self.enable_backpressure_handling.unwrap_or(true),
+            continued: None,
+            release: release.filter(|release| !release.is_empty()),
+            environment: environment_name.filter(|name| !name.is_empty()).unwrap_or_else(|| "production".into()),
+            dist: dist.filter(|dist| !dist.is_empty()),
+            server_name: server_name.or_else(host_name).filter(|name| !name.is_empty()),
+            max_buffer_bytes,
+            request_timeout,
+            shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
+            send_client_reports: self.send_client_reports.unwrap_or(true),
+        };
+        if self.from_env {
+            settings.continued = Incoming::from_env().filter(|incoming| settings.welcomes(incoming));
+        }
+        Ok(Some(Resolved { settings, transport: self.transport }))
+    }
+}
+
+/// Options that were checked, and the transport if the user gave one.
+pub(crate) struct Resolved {
+    pub(crate) settings: Settings,
+    pub(crate) transport: Option<Box<dyn Transport>>,
+}
+
+/// Options that were checked.
+pub(crate) struct Settings {
+    pub(crate) dsn: Dsn,
+    pub(crate) trace_lifecycle: TraceLifecycle,
+    pub(crate) traces_sample_rate: Option<f64>,
+    pub(crate) traces_sampler: Option<TracesSampler>,
+    pub(crate) ignore_spans: IgnoreRules,
+    pub(crate) before_send_span: Option<BeforeSendSpan>,
+    pub(crate) scrubber: Option<Scrubber>,
+    pub(crate) send_default_pii: bool,
+    pub(crate) record_command_args: bool,
+    /// Which URLs are told of a trace; `None` is all.
+    targets: Option<Vec<Matcher>>,
+    pub(crate) propagate_traceparent: bool,
+    /// The option; [`Settings::org_id`] knows the DSN's as well.
+    org_id: Option<String>,
+    strict_trace_continuation: bool,
+    pub(crate) enable_backpressure_handling: bool,
+    /// The trace that the process was started with.
+    pub(crate) continued: Option<Incoming>,
+    pub(crate) release: Option<String>,
+    pub(crate) environment: String,
+    pub(crate) dist: Option<String>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) max_buffer_bytes: usize,
+    pub(crate) request_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) send_client_reports: bool,
+}
+
+impl Settings {
+    /// Whether there is anything that samples.
+    pub(crate) fn is_tracing(&self) -> bool {
+        self.traces_sample_rate.is_some() || self.traces_sampler.is_some()
+    }
+
+    /// The organisation that this process belongs to, as far as is known.
+    pub(crate) fn org_id(&self) -> Option<&str> {
+        self.org_id.as_deref().or_else(|| self.dsn.org_id())
+    }
+
+    /// Whether a trace from another process may be continued. (behaviour 31)
+    pub(crate) fn welcomes(&self, incoming: &Incoming) -> bool {
+        incoming.is_of(self.org_id(), self.strict_trace_continuation)
+    }
+
+    /// What of a span's texts may be sent.
+    pub(crate) fn privacy(&self) -> Privacy<'_> {
+        Privacy { scrubber: self.scrubber.as_ref(), personal: self.send_default_pii }
+    }
+
+    /// Whether a URL is told of a trace.
+    pub(crate) fn is_target(&self, url: &str) -> bool {
+        self.targets.as_ref().is_none_or(|targets| targets.iter().any(|target| target.matches(url)))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("dsn", &self.dsn)
+            .field("trace_lifecycle", &self.trace_lifecycle)
+            .field("traces_sample_rate", &self.traces_sample_rate)
+            .finish_non_exhaustive()
+    }
+}
+
+fn compile_targets(targets: &[Pattern]) -> Result<Vec<Matcher>, InitError> {
+    let compile = |target: &Pattern| {
+        let error =
+            |reason| InitError::Pattern { option: "trace_propagation_targets", given: target.as_str().into(), reason };
+        target.compile(Where::Anywhere).map_err(error)
+    };
+    targets.iter().map(compile).collect()
+}
+
+fn check_rate(rate: f64) -> Option<f64> {
+    (0.0..=1.0).contains(&rate).then_some(rate)
+}
+
+fn host_name() -> Option<String> {
+    let from_system = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).or_else(from_system).map(|name| name.trim().to_owned())
+}
+
+/// The process's environment, if it is to be read.
+struct Environment {
+    read: bool,
+}
+
+impl Environment {
+    fn text(&self, name: &'static str) -> Result<Option<String>, InitError> {
+        if !self.read {
+            return Ok(None);
+        }
+        match env::var(name) {
+            Ok(value) if value.trim().is_empty() => Ok(None),
+            Ok(value) => Ok(Some(value.trim().to_owned())),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(value)) => Err(InitError::Environment {
+                name,
+                given: value.to_string_lossy().into_owned(),
+                expected: "text in UTF-8",
+            }),
+        }
+    }
+
+    fn lifecycle(&self, name: &'static str) -> Result<Option<TraceLifecycle>, InitError> {
+        let Some(given) = self.text(name)? else { return Ok(None) };
+        match TraceLifecycle::by_name(&given) {
+            Some(lifecycle) => Ok(Some(lifecycle)),
+            None => Err(InitError::Environment { name, given, expected: "`stream` or `static`" }),
+        }
+    }
+
+    fn rate(&self, name: &'static str) -> Result<Option<f64>, InitError> {
+        let Some(given) = self.text(name)? else { return Ok(None) };
+        match given.parse().ok().and_then(check_rate) {
+            Some(rate) => Ok(Some(rate)),
+            None => Err(InitError::Environment { name, given, expected: "a number from 0 to 1" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_without_tls_is_refused_and_not_tried() {
+        let resolved = Options::new().dsn("https://0123456789abcdef0123456789abcdef@localhost/1").resolve();
+        assert_eq!(resolved.is_ok(), cfg!(feature = "tls"));
+        if let Err(error) = resolved {
+            assert!(matches!(error, InitError::NoTls) && error.to_string().contains("feature `tls`"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The header `baggage`. (Baggage, W3C; dynamic sampling context, Sentry's SDK documents)
+//!
+//! # Invariants
+//!
+//! 1. A header is read as a whole or not at all. Only its length is cut, at a member, before anything is read.
+//! 2. What came is what is written: members keep their order, and a value its very characters.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// A header is cut at the last member that ends within this many bytes. (Baggage, W3C, section 3.3.2)
+pub(crate) const MOST_BYTES: usize = 8192;
+
+/// And after this many members.
+pub(crate) const MOST_MEMBERS: usize = 64;
+
+/// What the members of the sampling context begin with.
+const PREFIX: &str = "sentry-";
+
+/// What is written as `%xx`: all but the characters that no standard reserves.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A `baggage` header: Sentry's members, which are a trace's sampling context, and those of others.
+///
+/// ```
+/// use span_runtime::propagation::Baggage;
+///
+/// let baggage = Baggage::parse("tenant=7;secret, sentry-release=shop%401.4, sentry-a-b=1").unwrap();
+/// assert_eq!(baggage.get("release"), Some("shop@1.4"));
+/// assert_eq!(baggage.get("a-b"), Some("1"));
+/// assert_eq!(baggage.others().collect::<Vec<_>>(), ["tenant=7;secret"]);
+/// assert_eq!(baggage.to_string(), "sentry-release=shop%401.4,sentry-a-b=1,tenant=7;secret");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Baggage {
+    sentry: Vec<Member>,
+    others: Vec<String>,
+}
+
+/// One of Sentry's members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    /// Without the prefix.
+    key: String,
+    value: String,
+    /// As it stands in a header, with the prefix.
+    text: String,
+}
+
+impl Member {
+    fn new(key: &str, value: &str) -> Self {
+        let text = format!("{PREFIX}{}={}", utf8_percent_encode(key, ENCODED), utf8_percent_encode(value, ENCODED));
+        Member { key: key.into(), value: value.into(), text }
+    }
+
+    /// Reads what stands behind the prefix.
+    fn parse(text: &str, key: &str, value: &str) -> Option<Self> {
+        // Properties belong to the member and are no part of the value.
+        let value = value.split(';').next().unwrap_or_default().trim_matches(BLANKS);
+        let (key, value) = (decode(key)?, decode(value)?);
+        (!key.is_empty()).then(|| Member { key: key.into(), value: value.into(), text: text.into() })
+    }
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+impl Baggage {
+    /// Reads a header. `None` if it is malformed: a member without a `=` or a key, a control character, or one of Sentry's members
+    /// that stands there twice with different values or is not percent-encoded UTF-8. Empty members are let be.
+    ///
+    /// What is beyond 8192 bytes or 64 members is cut off before, at a member.
+    pub fn parse(text: &str) -> Option<Self> {
+        // A comma is one byte, so that the cut is between two characters.
+        let text = text.get(..within_bounds(text.as_bytes()))?;
+        let mut baggage = Baggage::default();
+        let members = text.split(',').map(|member| member.trim_matches(BLANKS)).filter(|member| !member.is_empty());
+        for member in members.take(MOST_MEMBERS) {
+            if member.chars().any(|character| character.is_control() && character != '\t') {
+                return None;
+            }
+            let (key, value) = member.split_once('=')?;
+            let key = key.trim_matches(BLANKS);
+            if key.is_empty() {
+                return None;
+            }
+            let Some(key) = key.strip_prefix(PREFIX) else {
+                baggage.others.push(member.into());
+                continue;
+            };
+            let member = Member::parse(member, key, value)?;
+            match baggage.get(&member.key) {
+                None => baggage.sentry.push(member),
+                Some(value) if value == member.value => {}
+                Some(_) => return None,
+            }
+        }
+        Some(baggage)
+    }
+
+    /// The value of one of Sentry's members, by its key without the prefix.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.sentry.iter().find(|member| member.key == key).map(|member| member.value.as_str())
+    }
+
+    /// Sentry's members, without the prefix and decoded: a trace's dynamic sampling context.
+    pub fn sampling_context(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sentry.iter().map(|member| (member.key.as_str(), member.value.as_str()))
+    }
+
+    /// The members of others, as they came.
+    pub fn others(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(String::as_str)
+    }
+
+    /// Whether there is nothing of Sentry's in it.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.sentry.is_empty()
+    }
+
+    /// Sets one of Sentry's members, in the place of the one with the same key.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        let member = Member::new(key, value);
+        match self.sentry.iter_mut().find(|there| there.key == key) {
+            Some(there) => *there = member,
+            None => self.sentry.push(member),
+        }
+    }
+
+    /// Leaves what others added to the header out.
+    pub(crate) fn without_others(mut self) -> Self {
+        self.others = Vec::new();
+        self
+    }
+
+    /// Takes over the members of others from another header.
+    pub(crate) fn take_others(&mut self, from: Baggage) {
+        self.others = from.others;
+    }
+}
+
+/// How many of a header's bytes are to be read: those up to the last member that ends within the bound.
+pub(crate) fn within_bounds(text: &[u8]) -> usize {
+    if text.len() <= MOST_BYTES {
+        return text.len();
+    }
+    // A member that ends right at the bound has its comma behind it.
+    text.get(..=MOST_BYTES).and_then(|text| text.iter().rposition(|&byte| byte == b',')).unwrap_or(0)
+}
+
+impl fmt::Display for Baggage {
+    /// As a header, Sentry's members first, within the bounds: what does not fit is left out from the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = self.sentry.iter().map(|member| member.text.as_str()).chain(self.others());
+        let mut length = 0;
+        for (at, member) in members.take(MOST_MEMBERS).enumerate() {
+            let comma = usize::from(at > 0);
+            length += comma + member.len();
+            if length > MOST_BYTES {
+                break;
+            }
+            f.write_str(if comma > 0 { "," } else { "" })?;
+            f.write_str(member)?;
+        }
+        Ok(())
+    }
+}
+
+impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Baggage {
+    /// A sampling context of these keys and values.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Self {
+        let mut baggage = Baggage::default();
+        for (key, value) in members {
+            baggage.set(key.as_ref(), value.as_ref());
+        }
+        baggage
+    }
+}
+
+/// Undoes percent-encoding. `None` if it is none, or none of UTF-8.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        let digits = rest.get(at + 1..at + 3)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        rest = rest.get(at + 3..)?;
+    }
+    percent_decode_str(text).decode_utf8().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Baggage {
+        Baggage::parse(text).unwrap_or_else(|| panic!("it is well formed: {text:.100}"))
+    }
+
+    // behaviours 28, 30
+    #[test]
+    fn what_came_is_what_is_written() {
+        let text = "sentry-trace_id=771a43a4192642f0b136d5159a501700,sentry-a-b=%C3%A9%20/,sentry-x=a=b;p=1";
+        assert_eq!(read(text).to_string(), text);
+        let baggage = read(text);
+        assert_eq!((baggage.get("a-b"), baggage.get("x"), baggage.get("y")), (Some("é /"), Some("a=b"), None));
+        let mixed = read(" other = a b ; p ,, sentry-x=1\t,third=%zz,");
+        assert_eq!(mixed.to_string(), "sentry-x=1,other = a b ; p,third=%zz");
+        assert_eq!(mixed.without_others().to_string(), "sentry-x=1");
+        assert_eq!(read("sentry-x=1,sentry-x=%31").to_string(), "sentry-x=1", "twice the same is once");
+        assert_eq!(read("").to_string(), "");
+    }
+
+    // behaviour 29
+    #[test]
+    fn what_is_malformed_is_nothing() {
+        let malformed = [
+            "a",
+            "=1",
+            " =1",
+            "sentry-x=1,a",
+            "sentry-x=%",
+            "sentry-x=%1",
+            "sentry-x=%1g",
+            "sentry-x=%+1",
+            "sentry-x=%ff",
+            "sentry-%zz=1",
+            "sentry-=1",
+            "sentry-x=1,sentry-x=2",
+            "a=1\r\nx-evil: 1",
+            "sentry-x=\u{7f}",
+            "a=\0",
+        ];
+        for text in malformed {
+            assert_eq!(Baggage::parse(text), None, "{text:?}");
+        }
+    }
+
+    // behaviour 29
+    #[test]
+    fn a_long_header_is_cut_at_a_member() {
+        let long = format!("sentry-a=1,x={},sentry-b=2", "é".repeat(4200));
+        assert_eq!(read(&long).to_string(), "sentry-a=1");
+        let one = format!("x={}", "y".repeat(1 << 20));
+        assert_eq!(read(&one), Baggage::default());
+        // Right at the bound, and one beyond it.
+        let exactly = format!("sentry-a=1,x={}", "y".repeat(MOST_BYTES - 13));
+        assert_eq!((exactly.len(), read(&exactly).others().count()), (MOST_BYTES, 1));
+        assert_eq!(read(&format!("{exactly},z=1")).others().count(), 1);
+        assert_eq!(read(&format!("{exactly}y,z=1")).others().count(), 0);
+        let many: Vec<String> = (0..100).map(|at| format!("sentry-k{at}={at}")).collect();
+        assert_eq!(read(&many.join(",")).sampling_context().count(), MOST_MEMBERS);
+        assert_eq!(read(&", ".repeat(5000)), Baggage::default());
+    }
+
+    // behaviour 29
+    #[test]
+    fn what_is_written_keeps_to_the_bounds() {
+        let mut baggage: Baggage = [("release", "é".repeat(1000)), ("x", "1".into())].into_iter().collect();
+        baggage
+            .take_others(read(&(0..100).map(|at| format!("k{at}={}", "v".repeat(40))).collect::<Vec<_>>().join(",")));
+        let text = baggage.to_string();
+        assert!(text.len() <= MOST_BYTES && text.contains("sentry-x=1"));
+        assert!(!read(&text).is_foreign());
+    }
+}
