@@ -40,8 +40,17 @@ impl Harness {
     ///
     /// When the runtime cannot be made.
     pub fn sampling(rate: f64) -> Self {
+        Self::with(|options| options.traces_sample_rate(rate))
+    }
+
+    /// One with these options.
+    ///
+    /// # Panics
+    ///
+    /// When the runtime cannot be made.
+    pub fn with(set: impl FnOnce(Options) -> Options) -> Self {
         let transport = CaptureTransport::new();
-        let options = Options::new().transport(transport.clone()).traces_sample_rate(rate);
+        let options = set(Options::new().transport(transport.clone()));
         let runtime = Runtime::new(options).expect("the options are valid");
         let entered = runtime.enter();
         Harness { entered, runtime, transport }
