@@ -74,7 +74,7 @@ fn a_number_that_is_made_up_agrees_with_the_decision_and_rate_that_came_in() {
         let rate = f64::from(at % 9 + 1) / 10.0;
         for (flag, decided) in [("-1", true), ("-0", false)] {
             let sentry_trace =
-                format!("{:032x}-{PARENT}{flag}", (u128::from(at) + 1) << 64 | u128::from(at) * 7919 + 1);
+                format!("{:032x}-{PARENT}{flag}", ((u128::from(at) + 1) << 64) | (u128::from(at) * 7919 + 1));
             let headers = [("sentry-trace", sentry_trace), ("baggage", format!("sentry-sample_rate={rate}"))];
             let _entered = continue_trace(headers).enter();
             assert_eq!(sampled(), decided, "{at} {rate} {flag}");
@@ -128,7 +128,7 @@ fn the_sampler_is_given_what_is_known_at_the_start() {
         let _segment = start_span("GET /a").attribute("http.route", "/a").attribute(names::OP, "http.server").start();
         let _child = start_span("child").start();
     }
-    let own = start_span(format!("{}", "owned")).start().trace_id().expect("an id").to_string();
+    let own = start_span("owned".to_owned()).start().trace_id().expect("an id").to_string();
     let by_macro = span!("by macro", "sentry.op" = "task", { current_span().trace_id().expect("an id").to_string() });
     let spans = harness.finish();
     let text = |text: &str| Some(Value::of(text));
@@ -244,9 +244,9 @@ fn unsampled_spans_never_evaluate_their_attributes() {
             Some(rate) => options.traces_sample_rate(rate),
             None => options,
         });
-        let _segment = span!("segment", "a" = evaluate_to(&evaluate), {
+        span!("segment", "a" = evaluate_to(&evaluate), {
             span!("child", "a" = evaluate_to(&evaluate), "b" = evaluate_to(&evaluate), {});
-            span!("inactive child", "a" = evaluate_to(&evaluate), {})
+            span!("inactive child", inactive, "a" = evaluate_to(&evaluate), {});
         });
         harness.finish();
     }
