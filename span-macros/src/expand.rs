@@ -97,10 +97,10 @@ impl<'a> Printer<'a> {
                 quote_spanned!(at=> #krate::Parent::of(&(#parent)))
             }
         };
-        let lines = self.start_lines();
-        if held == Held::Current && !inactive && self.options.parent.is_none() && lines.is_empty() {
-            return quote_spanned!(ours()=> #rt::enter(#site));
+        if held == Held::Current && !inactive && !matches!(self.options.name, Some(Name::Runtime(_))) {
+            return self.enter(&site, &parent);
         }
+        let lines = self.start_lines();
         let start = match (held, inactive) {
             (_, true) => quote_spanned!(ours()=> start_inactive),
             (Held::Current, false) => quote_spanned!(ours()=> enter_with),
@@ -111,6 +111,35 @@ impl<'a> Printer<'a> {
             false => quote_spanned!(ours()=> |__span_start| { #lines }),
         };
         quote_spanned!(ours()=> #rt::#start(#site, #parent, #closure))
+    }
+
+    /// The start of almost every span: of a name that is known now, and current on its thread. The keys are static, and only the values
+    /// are handed over.
+    fn enter(&self, site: &TokenStream, parent: &TokenStream) -> TokenStream {
+        let rt = &self.rt;
+        let options = self.options;
+        if options.attributes.is_empty() && options.args.is_empty() {
+            return match options.parent {
+                None => quote_spanned!(ours()=> #rt::enter(#site)),
+                Some(_) => quote_spanned!(ours()=> #rt::enter_with(#site, #parent, |_| {})),
+            };
+        }
+        let args = options.args.iter().map(|name| LitStr::new(&name.unraw().to_string(), ours()));
+        let keys = options.attributes.iter().map(|attribute| LitStr::new(&attribute.key, ours())).chain(args);
+        let args = options.args.iter().map(|name| {
+            let at = ours_at(name.span());
+            quote_spanned!(at=> #rt::value(&#name))
+        });
+        let values = options.attributes.iter().map(|attribute| match attribute.static_value() {
+            Some(text) => quote_spanned!(ours()=> #rt::static_value(#text)),
+            None => {
+                let value = &attribute.value;
+                let at = ours_at(value.span());
+                quote_spanned!(at=> #rt::value(&(#value)))
+            }
+        });
+        let values = values.chain(args);
+        quote_spanned!(ours()=> #rt::enter_values(#site, #parent, &[#(#keys),*], || [#(#values),*]))
     }
 
     /// `let` and the name under which the running span of a synchronous body is held, and how to

@@ -100,7 +100,7 @@ fn a_function_with_a_value_has_its_outcome_looked_at() {
     let lock = lock(quote!(__span_streams), quote!(::span_runtime));
     let expected = quote! {
         fn load(n: u8) -> Result<impl Copy, E> {
-            let __span_held = ::span_runtime::__private::enter_with(
+            let __span_held = ::span_runtime::__private::enter_values(
                 {
                     #lock
                 static __SPAN_SITE: ::span_runtime::__private::Callsite =
@@ -108,10 +108,11 @@ fn a_function_with_a_value_has_its_outcome_looked_at() {
                     &__SPAN_SITE
                 },
                 ::span_runtime::Parent::ROOT,
-                |__span_start| {
-                    __span_start.attribute_static("sentry.op", "db");
-                    __span_start.attribute("n", &(n + 1));
-                }
+                &["sentry.op", "n"],
+                || [
+                    ::span_runtime::__private::static_value("db"),
+                    ::span_runtime::__private::value(&(n + 1))
+                ]
             );
             let __span_value = ::span_runtime::__private::call(
                 move || -> Result<_, E> { find(n)? }

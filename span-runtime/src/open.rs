@@ -54,30 +54,6 @@ impl Shared {
 }
 
 impl OpenSpan {
-    #[inline]
-    pub(crate) fn new(
-        site: Site,
-        span_id: SpanId,
-        parent_id: Option<SpanId>,
-        thread: u32,
-        segment: Option<Arc<Segment>>,
-        base: u32,
-        details: Details,
-    ) -> Self {
-        OpenSpan {
-            site,
-            span_id,
-            parent_id,
-            start: Reading::now(),
-            thread,
-            base,
-            segment,
-            in_unwinding: thread::panicking(),
-            details,
-            shared: OnceLock::new(),
-        }
-    }
-
     /// A span that is none: what a frame of the stack holds when it is not in use.
     pub(crate) fn blank() -> Self {
         OpenSpan {
@@ -102,13 +78,13 @@ impl OpenSpan {
             && self.shared.get().is_none()
     }
 
-    /// Makes a blank span the child of another one, now. Each field is assigned by itself: nothing is moved.
+    /// Makes a blank span one that begins now. Each field is assigned by itself: nothing is moved.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, site: Site, (span_id, parent_id): (SpanId, SpanId), thread: u32, base: u32) {
+    pub(crate) fn begin(&mut self, site: Site, (span_id, parent_id): (SpanId, Option<SpanId>), thread: u32, base: u32) {
         debug_assert!(self.is_blank(), "{self:?}");
         self.site = site;
         self.span_id = span_id;
-        self.parent_id = Some(parent_id);
+        self.parent_id = parent_id;
         self.thread = thread;
         self.base = base;
         self.in_unwinding = thread::panicking();
@@ -154,10 +130,10 @@ impl OpenSpan {
         }))
     }
 
-    /// Whether nothing has to travel behind the span's own slot.
+    /// Whether nothing has to travel with it but attributes.
     #[inline(always)]
-    pub(crate) fn is_bare(&self) -> bool {
-        self.details.attributes.is_empty() && self.details.rare.is_none() && self.shared.get().is_none()
+    pub(crate) fn is_simple(&self) -> bool {
+        self.segment.is_none() && self.details.rare.is_none() && self.shared.get().is_none()
     }
 
     /// Takes the details back from handles, and puts an end that the caller gave among them.

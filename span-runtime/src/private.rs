@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 
-use crate::api::{self, begin_active, begin_owned, begin_plain};
+use crate::api::{self, ParentKind, begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
 use crate::attributes::{debug, display};
 use crate::client::global;
-use crate::context;
+use crate::context::{self, Fast, fast};
 use crate::names;
 use crate::open::{Change, Status};
 use crate::record::{Details, Site};
@@ -31,13 +31,14 @@ impl Start<'_> {
     /// An attribute, read by reference, so that nothing of the caller's is moved.
     pub fn attribute<V: AttributeValue + ?Sized>(&mut self, key: &'static str, value: &V) {
         if let Some(value) = value.to_value() {
-            self.0.set(Key::Borrowed(key), value);
+            self.0.add(key, value);
         }
     }
 
     /// An attribute whose value is a literal.
+    #[inline]
     pub fn attribute_static(&mut self, key: &'static str, value: &'static str) {
-        self.0.set(Key::Borrowed(key), Value::from_static(value));
+        self.0.add(key, Value::from_static(value));
     }
 }
 
@@ -50,32 +51,85 @@ pub fn enter(site: &'static Callsite) -> SpanGuard {
 /// A span that is current on this thread while the guard lives.
 #[inline]
 pub fn enter_with(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> SpanGuard {
-    begin_active(&parent, Site::Call(site), details(&parent, start))
+    if let Some(guard) = begin_at_once(&parent) {
+        return guard;
+    }
+    let mut details = Details::default();
+    if prepare(&parent, &mut details) {
+        start(&mut Start(&mut details));
+    }
+    begin_active(&parent, Site::Call(site), &mut details)
+}
+
+/// A span that is current on this thread while the guard lives, with attributes. `values` is called only if the span may record; there is
+/// one for each key.
+#[inline]
+pub fn enter_values<const N: usize>(
+    site: &'static Callsite,
+    parent: Parent,
+    keys: &'static [&'static str; N],
+    values: impl FnOnce() -> [Option<Value>; N],
+) -> SpanGuard {
+    if let Some(guard) = begin_at_once(&parent) {
+        return guard;
+    }
+    if may_record(&parent) {
+        begin_values(&parent, site, keys, &mut values())
+    } else {
+        begin_active(&parent, Site::Call(site), &mut Details::default())
+    }
+}
+
+/// An attribute's value, read by reference, so that nothing of the caller's is moved.
+#[inline]
+pub fn value<V: AttributeValue + ?Sized>(value: &V) -> Option<Value> {
+    value.to_value()
+}
+
+/// The value of a literal.
+#[inline]
+pub const fn static_value(text: &'static str) -> Option<Value> {
+    Some(Value::from_static(text))
+}
+
+#[inline(always)]
+fn may_record(parent: &Parent) -> bool {
+    match (fast(), &parent.0) {
+        (Fast::Recording, ParentKind::Current | ParentKind::OnlyCurrent) => true,
+        _ => context::with(|local| local.may_record(parent)) == Some(true),
+    }
 }
 
 /// A span that is not current.
 pub fn start_inactive(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> Span {
-    begin_owned(&parent, Site::Call(site), details(&parent, start))
+    start_detached(site, parent, start)
 }
 
 /// A span for a future to carry.
 #[inline]
 pub fn start_detached(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> Span {
-    begin_owned(&parent, Site::Call(site), details(&parent, start))
+    if !global::any() {
+        return Span::nothing();
+    }
+    let mut details = Details::default();
+    if prepare(&parent, &mut details) {
+        start(&mut Start(&mut details));
+    }
+    begin_owned(&parent, Site::Call(site), &mut details)
 }
 
-/// Runs the start closure if the span may record, with nothing borrowed.
-#[inline]
-fn details(parent: &Parent, start: impl FnOnce(&mut Start<'_>)) -> Details {
-    let mut details = Details::default();
-    if global::any() {
-        let spare = context::with(|local| local.may_record(parent).then(|| local.spare_list()));
-        if let Some(Some(spare)) = spare {
-            details.attributes = spare;
-            start(&mut Start(&mut details));
+/// Whether the span may record, so that its start closure is to be run, with nothing borrowed. It gets the memory of an
+/// earlier span's attributes.
+#[inline(never)]
+fn prepare(parent: &Parent, details: &mut Details) -> bool {
+    let may_record = context::with(|local| {
+        let may_record = local.may_record(parent);
+        if may_record {
+            details.attributes = local.spare_list();
         }
-    }
-    details
+        may_record
+    });
+    may_record == Some(true)
 }
 
 /// Carries a span in a future, and looks at the output before the span ends.

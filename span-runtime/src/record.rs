@@ -158,6 +158,13 @@ impl Details {
         }
     }
 
+    /// Sets an attribute whose key is not there yet.
+    #[inline]
+    pub(crate) fn add(&mut self, key: &'static str, value: Value) {
+        debug_assert!(self.get(key).is_none(), "{key} is there already");
+        self.attributes.push(Attribute { key: Key::Borrowed(key), value });
+    }
+
     pub(crate) fn remove(&mut self, key: &str) {
         self.attributes.retain(|attribute| attribute.key != key);
     }

@@ -1,14 +1,18 @@
 //! fastrace, with a reporter that counts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrace::collector::{Config, Reporter};
+use fastrace::future::FutureExt as _;
 use fastrace::prelude::{LocalSpan, Span, SpanContext, SpanRecord};
 
-use super::Peer;
-use crate::workload::owned_text;
+use super::{Peer, VERIFIED};
+use crate::poll::{PendingOnce, to_completion};
+use crate::workload::{OWNED, Shape};
 
+#[derive(Debug, Default, Clone)]
 struct Counting {
     spans: Arc<AtomicU64>,
     misplaced: Arc<AtomicU64>,
@@ -17,25 +21,30 @@ struct Counting {
 impl Reporter for Counting {
     fn report(&mut self, spans: Vec<SpanRecord>) {
         self.spans.fetch_add(spans.len() as u64, Ordering::Relaxed);
-        if spans.len() == 51 {
+        if spans.len() == VERIFIED + 1 {
             let root = spans.iter().find(|span| span.name == "request").map(|span| span.span_id);
-            let misplaced = spans.iter().filter(|span| span.name == "child" && Some(span.parent_id) != root).count();
+            let misplaced = spans.iter().filter(|span| span.name != "request" && Some(span.parent_id) != root).count();
             self.misplaced.fetch_add(misplaced as u64, Ordering::Relaxed);
         }
     }
 }
 
+/// fastrace.
+#[derive(Debug, Default)]
 pub(super) struct Fastrace {
-    spans: Arc<AtomicU64>,
-    misplaced: Arc<AtomicU64>,
+    counting: Counting,
 }
 
-impl Fastrace {
-    pub(super) fn start() -> Self {
-        let (spans, misplaced) = (Arc::default(), Arc::default());
-        let reporter = Counting { spans: Arc::clone(&spans), misplaced: Arc::clone(&misplaced) };
-        fastrace::set_reporter(reporter, Config::default());
-        Fastrace { spans, misplaced }
+#[fastrace::trace(name = "child")]
+#[inline(never)]
+fn annotated(child: usize) -> usize {
+    child
+}
+
+fn nested(depth: usize) {
+    if depth > 0 {
+        let _span = LocalSpan::enter_with_local_parent("child");
+        nested(depth - 1);
     }
 }
 
@@ -44,29 +53,74 @@ impl Peer for Fastrace {
         "fastrace"
     }
 
-    fn request(&mut self, children: usize, attributes: bool) {
-        let root = Span::root("request", SpanContext::random());
+    fn install(&mut self) {
+        fastrace::set_reporter(self.counting.clone(), Config::default());
+    }
+
+    fn knows(&self, shape: Shape) -> bool {
+        // It is installed or it is not; there is no other switch.
+        !matches!(shape, Shape::Off(_))
+    }
+
+    fn request(&self, shape: Shape) {
+        let context = SpanContext::random().sampled(!matches!(shape, Shape::Unsampled(_)));
+        // Where nothing is current there is no root either.
+        let root = if matches!(shape, Shape::NoCurrent(_)) { Span::noop() } else { Span::root("request", context) };
+        match shape {
+            Shape::Ready(n) => {
+                for _ in 0..n {
+                    to_completion(async {}.in_span(Span::enter_with_parent("child", &root)));
+                }
+                return;
+            }
+            Shape::Pending(n) => {
+                for _ in 0..n {
+                    to_completion(PendingOnce::default().in_span(Span::enter_with_parent("child", &root)));
+                }
+                return;
+            }
+            _ => {}
+        }
         let _current = root.set_local_parent();
-        for child in 0..children {
-            let span = LocalSpan::enter_with_local_parent("child");
-            if attributes {
-                let _span = span.with_properties(|| {
-                    [("kind", "static".into()), ("child", child.to_string().into()), ("user", owned_text(child).into())]
-                        as [(&str, std::borrow::Cow<'static, str>); 3]
-                });
+        match shape {
+            Shape::Attributes(n) => {
+                for child in 0..n {
+                    let _span = LocalSpan::enter_with_local_parent("child").with_properties(|| {
+                        let child = child.to_string();
+                        [("kind", "static".into()), ("child", child.into()), ("user", OWNED.to_owned().into())]
+                            as [(&str, Cow<'static, str>); 3]
+                    });
+                }
+            }
+            Shape::Nested(depth) => nested(depth),
+            Shape::Functions(n) => {
+                for child in 0..n {
+                    std::hint::black_box(annotated(child));
+                }
+            }
+            Shape::Children(n)
+            | Shape::Unsampled(n)
+            | Shape::Off(n)
+            | Shape::NoClient(n)
+            | Shape::NoCurrent(n)
+            | Shape::Ready(n)
+            | Shape::Pending(n) => {
+                for _ in 0..n {
+                    let _span = LocalSpan::enter_with_local_parent("child");
+                }
             }
         }
     }
 
-    fn flush(&mut self) {
+    fn flush(&self) {
         fastrace::flush();
     }
 
     fn delivered(&self) -> u64 {
-        self.spans.load(Ordering::Relaxed)
+        self.counting.spans.load(Ordering::Relaxed)
     }
 
     fn misplaced(&self) -> u64 {
-        self.misplaced.load(Ordering::Relaxed)
+        self.counting.misplaced.load(Ordering::Relaxed)
     }
 }

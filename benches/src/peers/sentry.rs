@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sentry::protocol::{Envelope, EnvelopeItem};
-use sentry::{Client, ClientOptions, Hub, TransactionContext, Transport};
+use sentry::protocol::{Context, Envelope, EnvelopeItem};
+use sentry::{Client, ClientOptions, Hub, SentryFutureExt as _, TransactionContext, Transport};
 
-use super::Peer;
-use crate::workload::owned_text;
+use super::{Peer, VERIFIED};
+use crate::poll::{PendingOnce, to_completion};
+use crate::workload::{OWNED, Shape};
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Counting {
     spans: AtomicU64,
     misplaced: AtomicU64,
@@ -20,9 +21,9 @@ impl Transport for Counting {
         for item in envelope.items() {
             if let EnvelopeItem::Transaction(transaction) = item {
                 self.spans.fetch_add(transaction.spans.len() as u64 + 1, Ordering::Relaxed);
-                if transaction.spans.len() == 50 {
+                if transaction.spans.len() == VERIFIED {
                     let root = transaction.contexts.get("trace").and_then(|context| match context {
-                        sentry::protocol::Context::Trace(trace) => Some(trace.span_id),
+                        Context::Trace(trace) => Some(trace.span_id),
                         _ => None,
                     });
                     let misplaced = transaction.spans.iter().filter(|span| span.parent_span_id != root).count();
@@ -33,20 +34,76 @@ impl Transport for Counting {
     }
 }
 
+/// sentry.
+#[derive(Default)]
 pub(super) struct Transactions {
-    hub: Arc<Hub>,
     counting: Arc<Counting>,
+    sampled: Option<Arc<Hub>>,
+    unsampled: Option<Arc<Hub>>,
 }
 
 impl Transactions {
-    pub(super) fn start() -> Self {
-        let counting = Arc::new(Counting::default());
-        let mut options = ClientOptions::default().traces_sample_rate(1.0);
+    fn hub(&self, rate: f32) -> Option<Arc<Hub>> {
+        let mut options = ClientOptions::default().traces_sample_rate(rate);
         options.dsn = "http://0123456789abcdef0123456789abcdef@127.0.0.1/1".parse().ok();
-        options.transport = Some(Arc::new(Arc::clone(&counting)));
-        let client = Arc::new(Client::with_options(options));
-        Transactions { hub: Arc::new(Hub::new(Some(client), Arc::default())), counting }
+        options.transport = Some(Arc::new(Arc::clone(&self.counting)));
+        Some(Arc::new(Hub::new(Some(Arc::new(Client::with_options(options))), Arc::default())))
     }
+}
+
+fn request(shape: Shape) {
+    let transaction = sentry::start_transaction(TransactionContext::new("request", "bench"));
+    match shape {
+        Shape::Nested(depth) => {
+            let mut open = Vec::with_capacity(depth);
+            for _ in 0..depth {
+                let child = match open.last() {
+                    None => transaction.start_child("bench", "child"),
+                    Some(parent) => sentry::Span::start_child(parent, "bench", "child"),
+                };
+                open.push(child);
+            }
+            while let Some(span) = open.pop() {
+                span.finish();
+            }
+        }
+        Shape::Ready(n) | Shape::Pending(n) => {
+            let pending = matches!(shape, Shape::Pending(_));
+            for _ in 0..n {
+                // A hub of its own, whose scope has the span: how its documents have a future carry one.
+                let hub = Arc::new(Hub::new_from_top(Hub::current()));
+                let span = transaction.start_child("bench", "child");
+                hub.configure_scope(|scope| scope.set_span(Some(span.clone().into())));
+                let work = async move {
+                    if pending {
+                        PendingOnce::default().await;
+                    }
+                    span.finish();
+                };
+                to_completion(work.bind_hub(hub));
+            }
+        }
+        Shape::Attributes(n) => {
+            for child in 0..n {
+                let span = transaction.start_child("bench", "child");
+                span.set_data("kind", "static".into());
+                span.set_data("child", child.into());
+                span.set_data("user", OWNED.to_owned().into());
+                span.finish();
+            }
+        }
+        Shape::Children(n)
+        | Shape::Functions(n)
+        | Shape::Unsampled(n)
+        | Shape::Off(n)
+        | Shape::NoClient(n)
+        | Shape::NoCurrent(n) => {
+            for _ in 0..n {
+                transaction.start_child("bench", "child").finish();
+            }
+        }
+    }
+    transaction.finish();
 }
 
 impl Peer for Transactions {
@@ -54,25 +111,29 @@ impl Peer for Transactions {
         "sentry (transactions)"
     }
 
-    fn request(&mut self, children: usize, attributes: bool) {
-        Hub::run(Arc::clone(&self.hub), || {
-            let transaction = sentry::start_transaction(TransactionContext::new("request", "bench"));
-            for child in 0..children {
-                let span = transaction.start_child("bench", "child");
-                if attributes {
-                    span.set_data("kind", "static".into());
-                    span.set_data("child", child.into());
-                    span.set_data("user", owned_text(child).into());
-                }
-                span.finish();
-            }
-            transaction.finish();
-        });
+    fn knows(&self, shape: Shape) -> bool {
+        // It has no annotation for functions in this crate, and a child needs a parent by its type.
+        !matches!(shape, Shape::Functions(_) | Shape::NoCurrent(_) | Shape::Off(_))
     }
 
-    fn flush(&mut self) {
-        if let Some(client) = self.hub.client() {
-            client.flush(None);
+    fn install(&mut self) {
+        self.sampled = self.hub(1.0);
+        self.unsampled = self.hub(0.0);
+    }
+
+    fn request(&self, shape: Shape) {
+        let hub = if matches!(shape, Shape::Unsampled(_)) { &self.unsampled } else { &self.sampled };
+        match hub {
+            Some(hub) => Hub::run(Arc::clone(hub), || request(shape)),
+            None => request(shape),
+        }
+    }
+
+    fn flush(&self) {
+        for hub in [&self.sampled, &self.unsampled].into_iter().flatten() {
+            if let Some(client) = hub.client() {
+                client.flush(None);
+            }
         }
     }
 

@@ -1,22 +1,25 @@
 //! span-runtime, through its macros.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use span_runtime::prelude::*;
 use span_runtime::transport::{Response, Transport, TransportError};
-use span_runtime::{Guard, init};
+use span_runtime::{Guard, Options, Parent, init, span};
 
-use super::Peer;
-use crate::workload::owned_text;
+use super::{Peer, VERIFIED};
+use crate::poll::{PendingOnce, to_completion};
+use crate::workload::{OWNED, Shape};
 
 span_runtime::lifecycle!(stream);
 
 /// Takes envelopes as fast as they come. They are serialised in full all the same.
+#[derive(Debug, Default, Clone)]
 struct Counting {
     spans: Arc<AtomicU64>,
     misplaced: Arc<AtomicU64>,
+    /// Whether to answer that no more spans are wanted.
+    limits: Arc<AtomicBool>,
 }
 
 /// The number behind `"item_count":` of an envelope's item header.
@@ -35,29 +38,76 @@ impl Transport for Counting {
         let count = item_count(envelope);
         self.spans.fetch_add(count, Ordering::Relaxed);
         // Only while verifying, when an envelope holds one small request: each child names the one root.
-        if count == 51 {
+        if count == VERIFIED as u64 + 1 {
             let text = String::from_utf8_lossy(envelope);
             let root = text.split("\"is_segment\":true").next().and_then(|before| before.rsplit_once("\"span_id\":\""));
             let id = root.and_then(|(_, rest)| rest.get(..16)).unwrap_or("none");
-            let children = text.matches(&format!("\"parent_span_id\":\"{id}\"")).count() as u64;
-            self.misplaced.fetch_add(50 - children.min(50), Ordering::Relaxed);
+            let children = text.matches(&format!("\"parent_span_id\":\"{id}\"")).count();
+            self.misplaced.fetch_add(VERIFIED.saturating_sub(children) as u64, Ordering::Relaxed);
         }
-        Ok(Response::new(200))
+        let mut response = Response::new(200);
+        if self.limits.load(Ordering::Relaxed) {
+            response.rate_limits = Some("86400:span".into());
+        }
+        Ok(response)
     }
 }
 
-pub(super) struct Streaming {
-    guard: Guard,
-    spans: Arc<AtomicU64>,
-    misplaced: Arc<AtomicU64>,
+/// Which runtime is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    All,
+    None,
+    Off,
+}
+
+/// span-runtime.
+#[derive(Debug, Default)]
+pub struct Streaming {
+    counting: Counting,
+    installed: Option<(Rate, Guard)>,
 }
 
 impl Streaming {
-    pub(super) fn start() -> Self {
-        let (spans, misplaced) = (Arc::default(), Arc::default());
-        let transport = Counting { spans: Arc::clone(&spans), misplaced: Arc::clone(&misplaced) };
-        let options = Options::new().transport(transport).traces_sample_rate(1.0);
-        Streaming { guard: init(options).expect("the options are valid"), spans, misplaced }
+    fn install_with(&mut self, rate: Rate) {
+        if self.installed.as_ref().is_some_and(|(installed, _)| *installed == rate) {
+            return;
+        }
+        self.installed = None;
+        let options = Options::new().transport(self.counting.clone()).enable_backpressure_handling(false);
+        let options = match rate {
+            Rate::All => options.traces_sample_rate(1.0),
+            Rate::None => options.traces_sample_rate(0.0),
+            Rate::Off => options,
+        };
+        self.installed = Some((rate, init(options).expect("the options are valid")));
+    }
+
+    /// Has the other side refuse spans from here on, so that they are dropped before they are serialised.
+    pub fn limit(&self) {
+        self.counting.limits.store(true, Ordering::Relaxed);
+        self.request(Shape::Children(1));
+        self.flush();
+    }
+}
+
+#[span(name = "child")]
+#[inline(never)]
+fn annotated(child: usize) -> usize {
+    child
+}
+
+#[span(name = "child")]
+async fn ready() {}
+
+#[span(name = "child")]
+async fn pending_once() {
+    PendingOnce::default().await;
+}
+
+fn nested(depth: usize) {
+    if depth > 0 {
+        span!("child", { nested(depth - 1) });
     }
 }
 
@@ -66,27 +116,69 @@ impl Peer for Streaming {
         "span-runtime"
     }
 
-    fn request(&mut self, children: usize, attributes: bool) {
+    fn install(&mut self) {
+        self.install_with(Rate::All);
+    }
+
+    fn prepare(&mut self, shape: Shape) {
+        match shape {
+            Shape::NoClient(_) => self.installed = None,
+            Shape::Unsampled(_) => self.install_with(Rate::None),
+            Shape::Off(_) => self.install_with(Rate::Off),
+            _ => self.install_with(Rate::All),
+        }
+    }
+
+    fn request(&self, shape: Shape) {
+        if let Shape::NoCurrent(n) = shape {
+            for _ in 0..n {
+                span!("child", parent = Parent::ONLY_CURRENT, {});
+            }
+            return;
+        }
         span!("request", {
-            for child in 0..children {
-                if attributes {
-                    span!("child", "kind" = "static", "child" = child, "user" = owned_text(child), {});
-                } else {
-                    span!("child", {});
+            match shape {
+                Shape::Attributes(n) => {
+                    for child in 0..n {
+                        span!("child", "kind" = "static", "child" = child, "user" = OWNED.to_owned(), {});
+                    }
+                }
+                Shape::Nested(depth) => nested(depth),
+                Shape::Functions(n) => {
+                    for child in 0..n {
+                        std::hint::black_box(annotated(child));
+                    }
+                }
+                Shape::Ready(n) => {
+                    for _ in 0..n {
+                        to_completion(ready());
+                    }
+                }
+                Shape::Pending(n) => {
+                    for _ in 0..n {
+                        to_completion(pending_once());
+                    }
+                }
+                Shape::Children(n) | Shape::Unsampled(n) | Shape::Off(n) | Shape::NoClient(n) | Shape::NoCurrent(n) => {
+                    for _ in 0..n {
+                        span!("child", {});
+                    }
                 }
             }
         });
     }
 
-    fn flush(&mut self) {
-        self.guard.flush(Duration::from_secs(30));
+    fn flush(&self) {
+        if let Some((_, guard)) = &self.installed {
+            guard.flush(Duration::from_secs(30));
+        }
     }
 
     fn delivered(&self) -> u64 {
-        self.spans.load(Ordering::Relaxed)
+        self.counting.spans.load(Ordering::Relaxed)
     }
 
     fn misplaced(&self) -> u64 {
-        self.misplaced.load(Ordering::Relaxed)
+        self.counting.misplaced.load(Ordering::Relaxed)
     }
 }

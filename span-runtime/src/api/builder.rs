@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use super::guard::{self, SpanGuard};
 use super::span::{self, Span};
 use super::{AsParent, Parent, ParentKind};
-use crate::attributes::{AttributeValue, Key};
+use crate::attributes::{AttributeValue, Key, Value};
 use crate::client::global;
-use crate::context::{self, Begun, Entry, Local, Undecided};
+use crate::context::{self, Begun, Entry, Fast, Local, Undecided, Unsampled, fast};
 #[cfg(feature = "legacy")]
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
@@ -103,8 +103,8 @@ impl SpanBuilder {
 
     /// Starts the span and makes it current on this thread until the guard is dropped.
     #[cfg_attr(feature = "legacy", track_caller)]
-    pub fn start(self) -> SpanGuard {
-        let span = begin_active(&self.parent, self.site, self.details);
+    pub fn start(mut self) -> SpanGuard {
+        let span = begin_active(&self.parent, self.site, &mut self.details);
         #[cfg(feature = "legacy")]
         if span.is_nothing() {
             lifecycle::refuse_streaming(Location::caller());
@@ -128,8 +128,8 @@ impl InactiveSpanBuilder {
 
     /// Starts the span.
     #[cfg_attr(feature = "legacy", track_caller)]
-    pub fn start(self) -> Span {
-        let span = begin_owned(&self.parent, self.site, self.details);
+    pub fn start(mut self) -> Span {
+        let span = begin_owned(&self.parent, self.site, &mut self.details);
         #[cfg(feature = "legacy")]
         if span.is_nothing() {
             lifecycle::refuse_streaming(Location::caller());
@@ -138,32 +138,77 @@ impl InactiveSpanBuilder {
     }
 }
 
-/// Starts a span on top of this thread's stack.
-pub(crate) fn begin_active(parent: &Parent, site: Site, mut details: Details) -> SpanGuard {
+/// What can be told of a start at once: that it records nothing, or is only to be counted.
+#[inline(always)]
+pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
     if !global::any() {
-        return SpanGuard::nothing();
+        return Some(SpanGuard::nothing());
+    }
+    match (fast(), &parent.0) {
+        (Fast::Unsampled(unsampled), ParentKind::Current | ParentKind::OnlyCurrent) => Some(begin_unsampled(unsampled)),
+        (Fast::Empty, ParentKind::OnlyCurrent) => Some(SpanGuard::nothing()),
+        _ => None,
+    }
+}
+
+/// Counts a span below a segment that is not sampled: there is nothing else to it.
+#[inline(always)]
+fn begin_unsampled(Unsampled { counters, runtime, loss }: Unsampled) -> SpanGuard {
+    counters.count_started();
+    SpanGuard::new(guard::Kind::UnsampledChild { runtime, loss })
+}
+
+/// Starts a span on top of this thread's stack. What `details` holds is taken.
+#[inline(never)]
+pub(crate) fn begin_active(parent: &Parent, site: Site, details: &mut Details) -> SpanGuard {
+    if let Some(guard) = begin_at_once(parent) {
+        return guard;
     }
     let mut undecided = None;
     let kind = context::with(|local| {
-        if matches!(parent.0, ParentKind::Current) {
-            if let Some((id, index)) = local.push_child_with(site, &mut details) {
-                return guard::Kind::Recording { id, index };
+        if matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
+            if let Some((id, index)) = local.push_child_with(site, details) {
+                return guard::Kind::Recording { id, index }.pack();
             }
             if let Some((runtime, loss)) = local.unsampled_child() {
-                return guard::Kind::UnsampledChild { runtime, loss };
+                return guard::Kind::UnsampledChild { runtime, loss }.pack();
             }
         }
-        begin_elsewhere(local, parent, site, mem::take(&mut details), &mut undecided)
+        begin_elsewhere(local, parent, site, mem::take(details), &mut undecided).pack()
     });
-    let kind = undecided.map_or(kind, |undecided| Some(begin_undecided(*undecided)));
-    let guard = SpanGuard::new(kind.unwrap_or(guard::Kind::Nothing));
-    refuse(site, guard.is_nothing());
-    guard
+    finish_begin(site, kind, undecided)
+}
+
+/// As `begin_active`, with the attributes of a call site, of which each key has a value; those that there are are taken.
+#[inline(never)]
+pub(crate) fn begin_values(
+    parent: &Parent,
+    site: &'static Callsite,
+    keys: &'static [&'static str],
+    values: &mut [Option<Value>],
+) -> SpanGuard {
+    let site = Site::Call(site);
+    if matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
+        let child = context::with(|local| local.push_child_with_values(site, keys, values)).flatten();
+        if let Some((id, index)) = child {
+            return SpanGuard::new(guard::Kind::Recording { id, index });
+        }
+    }
+    let attributes = context::attributes_of(keys, values).collect();
+    begin_active(parent, site, &mut Details { attributes, ..Details::default() })
 }
 
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
 #[inline(never)]
 pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
+    match fast() {
+        Fast::Unsampled(unsampled) => begin_unsampled(unsampled),
+        Fast::Empty | Fast::Recording | Fast::Other => begin_plain_on_stack(site),
+    }
+}
+
+#[inline(never)]
+fn begin_plain_on_stack(site: &'static Callsite) -> SpanGuard {
     let mut undecided = None;
     let kind = context::with(|local| {
         if let Some((id, index)) = local.push_child(Site::Call(site)) {
@@ -174,9 +219,15 @@ pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
             begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default(), &mut undecided).pack()
         }
     });
+    finish_begin(Site::Call(site), kind, undecided)
+}
+
+/// Asks the sampler if it has to be asked, and makes the guard.
+#[inline(always)]
+fn finish_begin(site: Site, kind: Option<(u64, u64)>, undecided: Option<Box<Undecided>>) -> SpanGuard {
     let kind = undecided.map_or(kind, |undecided| Some(begin_undecided(*undecided).pack()));
     let guard = SpanGuard::packed(kind.unwrap_or(guard::Kind::Nothing.pack()));
-    refuse(Site::Call(site), guard.is_nothing());
+    refuse(site, guard.is_nothing());
     guard
 }
 
@@ -234,12 +285,13 @@ fn begin_undecided(segment: Undecided) -> guard::Kind {
     kind.unwrap_or(guard::Kind::Nothing)
 }
 
-/// Starts a span that is on no stack.
-pub(crate) fn begin_owned(parent: &Parent, site: Site, details: Details) -> Span {
+/// Starts a span that is on no stack. What `details` holds is taken.
+#[inline(never)]
+pub(crate) fn begin_owned(parent: &Parent, site: Site, details: &mut Details) -> Span {
     if !global::any() {
         return Span::nothing();
     }
-    let begun = match context::with(|local| local.begin(parent, site, details, true)) {
+    let begun = match context::with(|local| local.begin(parent, site, mem::take(details), true)) {
         Some(Begun::Undecided(segment)) => {
             let decision = segment.ask();
             context::with(|local| local.begin_decided(*segment, decision))

@@ -177,7 +177,7 @@ impl SpanGuard {
                 context::with(|local| local.end_at(id, index, end, at));
             }
             Kind::UnsampledChild { runtime, loss } => {
-                context::with(|local| local.count_unsampled_by_number(runtime, loss));
+                context::end_unsampled(runtime, loss);
             }
             Kind::Unsent { token, index } => context::end_unsent(token, index),
             Kind::Nothing => {}
@@ -185,23 +185,30 @@ impl SpanGuard {
     }
 }
 
-/// Ends a span of this thread's stack now: out of line, and the same for all call sites.
+/// Ends a span of this thread's stack now.
 #[inline(never)]
 fn end_recording(id: u64, index: u32) {
     let end = Reading::now();
     context::with(|local| local.end(id, index, end));
 }
 
+/// Ends what the guard was for: out of line, and the same for all call sites.
+#[inline(never)]
+fn end(mut guard: SpanGuard) {
+    match guard.kind() {
+        Kind::Recording { id, index } => end_recording(id, index),
+        Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
+        Kind::Unsent { .. } => guard.close(None),
+        Kind::Nothing => {}
+    }
+    std::mem::forget(guard);
+}
+
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
-        match self.kind() {
-            Kind::Nothing => {}
-            Kind::Recording { id, index } => end_recording(id, index),
-            Kind::UnsampledChild { runtime, loss } => {
-                context::with(|local| local.count_unsampled_by_number(runtime, loss));
-            }
-            Kind::Unsent { .. } => self.close(None),
+        if !self.is_nothing() {
+            end(SpanGuard::packed((self.id, self.at)));
         }
     }
 }

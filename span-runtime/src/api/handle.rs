@@ -161,6 +161,8 @@ pub struct Parent(pub(crate) ParentKind);
 pub(crate) enum ParentKind {
     #[default]
     Current,
+    /// The current one, and nothing if there is none.
+    OnlyCurrent,
     Root,
     Of(SpanHandle),
 }
@@ -168,6 +170,10 @@ pub(crate) enum ParentKind {
 impl Parent {
     /// The current span, if there is one.
     pub const CURRENT: Parent = Parent(ParentKind::Current);
+
+    /// The current span; if there is none, the new span records nothing: for work that is of interest as a part of something
+    /// only, such as a query of a database.
+    pub const ONLY_CURRENT: Parent = Parent(ParentKind::OnlyCurrent);
 
     /// None: the new span is the root of a segment, even inside another span.
     pub const ROOT: Parent = Parent(ParentKind::Root);

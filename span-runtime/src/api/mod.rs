@@ -12,7 +12,7 @@ mod span;
 mod stream;
 
 pub use builder::{InactiveSpanBuilder, SpanBuilder, start_span};
-pub(crate) use builder::{begin_active, begin_owned, begin_plain};
+pub(crate) use builder::{begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
 pub use current::{CurrentSpan, current_span};
 pub use future::{InContext, InSpan, Instrument};
 pub(crate) use future::{instrument, instrument_inactive};

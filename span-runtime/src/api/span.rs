@@ -32,7 +32,7 @@ pub struct Span(pub(super) Kind);
 
 pub(super) enum Kind {
     /// With a segment of its own.
-    Recording(OpenSpan),
+    Recording(Box<OpenSpan>),
     /// One that is not sent; the handle stands for what is below it.
     Unsent(SpanHandle),
     Nothing,

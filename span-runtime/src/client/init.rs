@@ -75,7 +75,7 @@ impl Runtime {
             .name("span-flusher".into())
             .spawn(move || flusher.run())
             .map_err(InitError::Thread)?;
-        global::count_runtime();
+        global::add(&core);
         Ok(Runtime { running: Some(Running { core, flusher: Some(flusher), shutdown_timeout }) })
     }
 
@@ -151,7 +151,7 @@ impl Running {
                 let _ = flusher.join();
             }
         }
-        global::uncount_runtime();
+        global::remove(&self.core);
         sent
     }
 }

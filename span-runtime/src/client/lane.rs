@@ -1,7 +1,7 @@
 //! A thread's way to the flusher: its producer and its counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::{Core, LossReason};
@@ -31,7 +31,41 @@ impl LaneCounters {
     }
 }
 
-#[inline]
+impl LaneCounters {
+    /// Those of another lane's that is gone, or new ones. They live as long as the process, so that a thread can keep a plain
+    /// reference to its own; there are never more of them than there were lanes at once.
+    pub(super) fn take() -> &'static Self {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| Box::leak(Box::default()))
+    }
+
+    /// Gives back those of a lane that is gone, whose numbers were added up elsewhere.
+    pub(super) fn give_back(&'static self) {
+        for counter in [&self.started, &self.ended].into_iter().chain(&self.unsent) {
+            counter.store(0, Ordering::Relaxed);
+        }
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// Counts a start.
+    #[inline(always)]
+    pub(crate) fn count_started(&self) {
+        bump(&self.started);
+    }
+
+    /// Counts the end of a span that is not sent, for one of the reasons that are known when a span starts.
+    #[inline(always)]
+    pub(crate) fn count_unsent(&self, reason: LossReason) {
+        if let Some(counter) = self.unsent.get(reason as usize) {
+            bump(counter);
+        }
+    }
+}
+
+/// Counters that no lane has at the moment.
+static FREE: Mutex<Vec<&'static LaneCounters>> = Mutex::new(Vec::new());
+
+#[inline(always)]
 fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
 }
@@ -40,7 +74,7 @@ fn bump(counter: &AtomicU64) {
 #[derive(Debug)]
 pub(crate) struct Lane {
     core: Arc<Core>,
-    counters: Arc<LaneCounters>,
+    counters: &'static LaneCounters,
     producer: Producer<Slot>,
     thread: u32,
     /// Whether each span has to be looked at before it starts.
@@ -80,7 +114,12 @@ impl Lane {
 
     #[inline]
     pub(crate) fn count_started(&self) {
-        bump(&self.counters.started);
+        self.counters.count_started();
+    }
+
+    #[inline]
+    pub(crate) fn counters(&self) -> &'static LaneCounters {
+        self.counters
     }
 
     /// Whether a rule may be against a span that is about to start.
@@ -91,21 +130,28 @@ impl Lane {
 
     /// Counts the end of a span that is not sent, for one of the reasons that are known when a span starts.
     #[inline]
-    pub(crate) fn count_unsent(&mut self, reason: LossReason) {
-        if let Some(counter) = self.counters.unsent.get(reason as usize) {
-            bump(counter);
-        }
+    pub(crate) fn count_unsent(&self, reason: LossReason) {
+        self.counters.count_unsent(reason);
     }
 
-    /// Hands over a finished span of a macro that has nothing but its own slot, if that can stand right behind others of
+    /// Hands over a finished span of a macro that has nothing but a few attributes, if it can stand right behind others of
     /// its segment: the common case, written in place.
     #[inline(always)]
-    pub(crate) fn hand_over_bare(&mut self, segment: &Arc<Segment>, open: &OpenSpan, end: Reading) -> bool {
+    pub(crate) fn hand_over_near(&mut self, segment: &Arc<Segment>, open: &mut OpenSpan, end: Reading) -> bool {
         // Taken apart and put together again, so that it is copied by words. (`SpanRecord` says why)
         let Site::Call(site) = open.site else { return false };
-        let in_place = self.last_segment == Arc::as_ptr(segment).addr() && self.producer.fits(1);
+        let attributes = open.details.attributes.len();
+        let in_place = self.last_segment == Arc::as_ptr(segment).addr()
+            && attributes <= MOST_SIDE_BY_SIDE
+            && self.producer.fits(1 + attributes);
         if in_place {
-            if !self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end))) {
+            let record = Slot::Span(open.record(Site::Call(site), segment, end));
+            let taken = if attributes == 0 {
+                self.producer.push(record)
+            } else {
+                self.producer.push_all(record, open.details.attributes.drain(..).map(Slot::Attribute))
+            };
+            if !taken {
                 self.lose(NoRoom::Closed);
             }
             bump(&self.counters.ended);
@@ -170,6 +216,6 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.core.dismiss(&self.counters, self.thread);
+        self.core.dismiss(self.counters, self.thread);
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct Core {
 /// Who has a lane, and what those left behind who had.
 #[derive(Debug, Default)]
 struct Register {
-    lanes: Vec<Arc<LaneCounters>>,
+    lanes: Vec<&'static LaneCounters>,
     /// Sums over the lanes of threads that have ended.
     gone: stats::Sums,
     threads: HashMap<u32, Thread>,
@@ -154,6 +154,11 @@ impl Core {
         }
     }
 
+    /// Whether a span means something here: it is recorded, or, in the static lifecycle, warned about.
+    pub(super) fn wants_spans(&self) -> bool {
+        self.settings.trace_lifecycle == TraceLifecycle::Static || self.settings.is_tracing()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
@@ -178,21 +183,22 @@ impl Core {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enroll(&self) -> (Arc<LaneCounters>, u32) {
+    fn enroll(&self) -> (&'static LaneCounters, u32) {
         let thread = Thread::current();
-        let counters = Arc::new(LaneCounters::default());
+        let counters = LaneCounters::take();
         let mut register = self.register();
         let number = register.next_thread;
         register.next_thread = number.wrapping_add(1);
         register.threads.insert(number, thread);
-        register.lanes.push(Arc::clone(&counters));
+        register.lanes.push(counters);
         (counters, number)
     }
 
-    fn dismiss(&self, counters: &Arc<LaneCounters>, thread: u32) {
+    fn dismiss(&self, counters: &'static LaneCounters, thread: u32) {
         let mut register = self.register();
-        register.lanes.retain(|lane| !Arc::ptr_eq(lane, counters));
+        register.lanes.retain(|lane| !std::ptr::eq(*lane, counters));
         register.gone.add(counters);
+        counters.give_back();
         if let Some(thread) = register.threads.get_mut(&thread) {
             thread.ended = true;
         }

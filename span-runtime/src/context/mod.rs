@@ -13,6 +13,7 @@
 //!    not a hook. Should one get here all the same (an instrumented allocator), the borrow is refused and its
 //!    span records nothing.
 
+mod fast;
 mod stack;
 
 use std::cell::RefCell;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use crate::api::{Parent, ParentKind, SpanHandle};
+use crate::attributes::{Key, Value};
 use crate::client::{Core, Lane, LossReason, global};
 use crate::clock::Reading;
 use crate::ids::{Generator, SpanId};
@@ -30,8 +32,12 @@ use crate::propagation::TraceHeaders;
 use crate::record::{Attribute, Details, Site};
 use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
+pub(crate) use fast::{Fast, Unsampled, fast};
 pub(crate) use stack::Entry;
 use stack::{Stack, Top};
+
+/// How many boxes of spans that have ended a thread keeps for the next.
+const KEEP_BOXES: usize = 32;
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
@@ -50,11 +56,22 @@ pub(crate) struct Local {
     lanes: Lanes,
     ids: Option<Generator>,
     global: global::Cache,
+    /// Boxes of spans that have ended; blank.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    boxes: Vec<Box<OpenSpan>>,
+}
+
+/// Takes the values that there are.
+pub(crate) fn attributes_of<'a>(
+    keys: &'static [&'static str],
+    values: &'a mut [Option<Value>],
+) -> impl Iterator<Item = Attribute> + use<'a> {
+    keys.iter().zip(values).filter_map(|(key, value)| Some(Attribute { key: Key::Borrowed(key), value: value.take()? }))
 }
 
 /// What became of a request to start a span.
 pub(crate) enum Begun {
-    Recording(OpenSpan),
+    Recording(Box<OpenSpan>),
     /// It is not recorded and counted when it ends: of a segment that is not sampled, or ignored. The handle stands for what is below it.
     Unsent(SpanHandle),
     /// A segment about which the sampler has to be asked, which is user code: with nothing borrowed, and by
@@ -103,7 +120,27 @@ impl Local {
             lanes: Lanes { current: None, others: Vec::new() },
             ids: None,
             global: global::Cache::new(),
+            boxes: Vec::new(),
         }
+    }
+
+    /// Tells what of the next starts can be told without a look at the stack. To be called when something else than a recording
+    /// span may have come to stand on top.
+    #[inline]
+    fn mark(&mut self) {
+        let Local { stack, lanes, .. } = self;
+        fast::set(match stack.top() {
+            None => Fast::Empty,
+            Some(Top::Other(Entry::Context(_, handle))) => match handle.as_unsampled() {
+                Some(segment) => {
+                    let counters = lanes.of(&segment.core).counters();
+                    Fast::Unsampled(Unsampled { counters, runtime: segment.core.number, loss: segment.loss })
+                }
+                None => Fast::Other,
+            },
+            Some(Top::Span(_)) => Fast::Recording,
+            Some(Top::Other(_)) => Fast::Other,
+        });
     }
 
     /// Whether a span that started now with this parent could record anything. Before its attributes are built.
@@ -136,6 +173,10 @@ impl Local {
                 Some(Top::Other(Entry::Trace(_, trace, core))) => Place::Root(core.clone(), Some(Arc::clone(trace))),
                 Some(Top::Other(Entry::Runtime(_, core))) => Place::Root(Some(Arc::clone(core)), None),
                 Some(Top::Other(Entry::Span(_) | Entry::Ended(_))) | None => Place::Root(None, None),
+            },
+            ParentKind::OnlyCurrent => match self.place(&Parent::CURRENT) {
+                Place::Root(..) => Place::Nowhere,
+                place => place,
             },
             ParentKind::Root => self.new_root(),
             ParentKind::Of(handle) => self.below(handle),
@@ -220,12 +261,24 @@ impl Local {
         Some((span_id.as_u64(), index))
     }
 
+    /// As [`push_child`](Self::push_child), with attributes; the values are taken if it returns something.
+    pub(crate) fn push_child_with_values(
+        &mut self,
+        site: Site,
+        keys: &'static [&'static str],
+        values: &mut [Option<Value>],
+    ) -> Option<(u64, u32)> {
+        let (id, index) = self.push_child(site)?;
+        if let Some(attributes) = self.stack.attributes_on_top() {
+            attributes.extend(attributes_of(keys, values));
+        }
+        Some((id, index))
+    }
+
     /// As [`push_child`](Self::push_child), with details; they are taken if it returns something.
     pub(crate) fn push_child_with(&mut self, site: Site, details: &mut Details) -> Option<(u64, u32)> {
         let (id, index) = self.push_child(site)?;
-        if let Some(open) = self.stack.span_mut(index as usize) {
-            open.set_details(mem::take(details));
-        }
+        self.stack.fill_top(details);
         Some((id, index))
     }
 
@@ -237,7 +290,9 @@ impl Local {
         let Some(Top::Other(Entry::Context(_, handle))) = stack.top() else { return None };
         let segment = handle.as_unsampled()?;
         lanes.of(&segment.core).count_started();
-        Some((segment.core.number, segment.loss))
+        let number_and_loss = (segment.core.number, segment.loss);
+        self.mark();
+        Some(number_and_loss)
     }
 
     /// Starts a span. With `own` it gets a segment pointer of its own, to be carried away from this stack.
@@ -276,7 +331,11 @@ impl Local {
         lane.count_started();
         let thread = lane.thread();
         let span_id = ids.get_or_insert_with(Generator::seeded).span_id();
-        Begun::Recording(OpenSpan::new(site, span_id, Some(parent_id), thread, own, base, details))
+        let mut open = self.boxes.pop().unwrap_or_else(|| Box::new(OpenSpan::blank()));
+        open.begin(site, (span_id, Some(parent_id)), thread, base);
+        open.segment = own;
+        open.set_details(details);
+        Begun::Recording(open)
     }
 
     #[cold]
@@ -311,7 +370,11 @@ impl Local {
         let thread = lane.thread();
         let segment = Arc::new(Segment::new(core, trace, span_id, decision, name, source));
         if decision.sampled {
-            Begun::Recording(OpenSpan::new(site, span_id, parent_id, thread, Some(segment), 0, details))
+            let mut open = self.boxes.pop().unwrap_or_else(|| Box::new(OpenSpan::blank()));
+            open.begin(site, (span_id, parent_id), thread, 0);
+            open.segment = Some(segment);
+            open.set_details(details);
+            Begun::Recording(open)
         } else {
             self.stack.keep_list(mem::take(&mut details.attributes));
             Begun::Unsent(SpanHandle::unsampled(segment))
@@ -349,7 +412,9 @@ impl Local {
     /// Puts an entry on top and says at which index.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> u32 {
-        self.stack.push(entry)
+        let index = self.stack.push(entry);
+        self.mark();
+        index
     }
 
     /// A key for an entry that is no span.
@@ -391,10 +456,12 @@ impl Local {
     pub(crate) fn end(&mut self, id: u64, index: u32, end: Reading) {
         let Local { stack, lanes, .. } = self;
         if let Some((open, below)) = stack.top_span_mut(id) {
-            if open.segment.is_none() && open.is_bare() {
+            if open.is_simple() {
                 if let Some(segment) = below.segment_at(open.base) {
-                    if lanes.of(&segment.core).hand_over_bare(segment, open, end) {
-                        stack.pop_closed();
+                    if lanes.of(&segment.core).hand_over_near(segment, open, end) {
+                        if stack.pop_closed() {
+                            self.mark();
+                        }
                         return;
                     }
                 }
@@ -408,14 +475,35 @@ impl Local {
     pub(crate) fn end_at(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
         let Local { stack, lanes, .. } = self;
         if let Some((open, below)) = stack.top_span_mut(id) {
-            let own = open.segment.take();
-            if let Some(segment) = own.as_ref().or_else(|| below.segment_at(open.base)) {
+            if let Some(segment) = below.segment_at(open.base) {
                 lanes.of(&segment.core).hand_over(segment, open, end, at);
             }
-            stack.pop_closed();
+            if stack.pop_closed() {
+                self.mark();
+            }
             return;
         }
-        self.end_below(id, index, end, at);
+        if self.stack.is_on_top(id) {
+            if let Some(Entry::Span(open)) = self.stack.pop() {
+                self.hand_over(open, end, at);
+            }
+            self.stack.trim();
+        } else {
+            self.end_below(id, index, end, at);
+        }
+        self.mark();
+    }
+
+    /// Hands over a span that is on no stack any more, and keeps its box.
+    fn hand_over(&mut self, mut open: Box<OpenSpan>, end: Reading, at: Option<SystemTime>) {
+        let Local { stack, lanes, boxes, .. } = self;
+        let own = open.segment.take();
+        if let Some(segment) = own.as_ref().or_else(|| stack.segment_at(open.base)) {
+            lanes.of(&segment.core).hand_over(segment, &mut open, end, at);
+        }
+        if boxes.len() < KEEP_BOXES && open.is_blank() {
+            boxes.push(open);
+        }
     }
 
     /// Ends a span that others stand above. It leaves its segment for those.
@@ -441,6 +529,7 @@ impl Local {
             self.stack.replace(found, Entry::Ended(kept))
         };
         self.stack.trim();
+        self.mark();
         removed
     }
 
@@ -454,6 +543,7 @@ impl Local {
         }
         let own = self.stack.pop();
         self.stack.trim();
+        self.mark();
         own
     }
 
@@ -482,27 +572,11 @@ impl Local {
         for entry in above.drain(..) {
             self.stack.push(entry);
         }
+        self.mark();
         index
     }
 
     /// Ends a span that is on no stack.
-    fn finish_owned(&mut self, open: &mut OpenSpan, end: Reading, at: Option<SystemTime>) {
-        if let Some(segment) = open.segment.take() {
-            self.lanes.of(&segment.core).hand_over(&segment, open, end, at);
-        }
-        if open.details.attributes.capacity() > 0 {
-            self.stack.keep_list(mem::take(&mut open.details.attributes));
-        }
-    }
-
-    /// Counts the end of a span that was not sampled, for a runtime that this thread has a lane of.
-    #[inline]
-    pub(crate) fn count_unsampled_by_number(&mut self, number: u32, reason: LossReason) {
-        if let Some(lane) = self.lanes.by_number(number) {
-            lane.count_unsent(reason);
-        }
-    }
-
     /// An empty list, with the memory of the frame that will be used next.
     #[inline]
     pub(crate) fn spare_list(&mut self) -> Vec<Attribute> {
@@ -528,6 +602,7 @@ pub(crate) enum Current {
 impl Drop for Local {
     /// The thread ends: what is open on its stack ends with it, and the lanes close when they are dropped.
     fn drop(&mut self) {
+        fast::set(Fast::Other);
         let end = Reading::now();
         while self.stack.depth() > 0 {
             match self.current() {
@@ -611,13 +686,34 @@ pub(crate) fn end_unsent(token: u64, index: u32) {
 }
 
 /// Ends a span that is on no stack.
-pub(crate) fn finish_owned(mut open: OpenSpan, end: Reading, at: Option<SystemTime>) {
-    if with(|local| local.finish_owned(&mut open, end, at)).is_some() {
-        return;
-    }
+pub(crate) fn finish_owned(open: Box<OpenSpan>, end: Reading, at: Option<SystemTime>) {
+    let mut open = Some(open);
+    with(|local| open.take().map(|open| local.hand_over(open, end, at)));
     // The thread is past its end, or inside of this module.
-    if let Some(segment) = open.segment.take() {
-        segment.core.with_orphan(|lane| lane.hand_over(&segment, &mut open, end, at));
+    if let Some(mut open) = open {
+        if let Some(segment) = open.segment.take() {
+            segment.core.with_orphan(|lane| lane.hand_over(&segment, &mut open, end, at));
+        }
+    }
+}
+
+/// Counts the end of a span that was not sampled, which the guard knows by the runtime's number.
+#[inline]
+pub(crate) fn end_unsampled(runtime: u32, reason: LossReason) {
+    match fast() {
+        Fast::Unsampled(unsampled) if unsampled.runtime == runtime => unsampled.counters.count_unsent(reason),
+        _ => end_unsampled_elsewhere(runtime, reason),
+    }
+}
+
+/// What is current has changed since, or the thread is past its end.
+#[cold]
+fn end_unsampled_elsewhere(runtime: u32, reason: LossReason) {
+    let count = |local: &mut Local| local.lanes.by_number(runtime).map(|lane| lane.count_unsent(reason));
+    if with(count).flatten().is_none() {
+        if let Some(core) = global::by_number(runtime) {
+            core.with_orphan(|lane| lane.count_unsent(reason));
+        }
     }
 }
 
@@ -713,6 +809,8 @@ impl Lanes {
 
     #[cold]
     fn switch(&mut self, core: &Arc<Core>) {
+        // The lane whose counters it has may go now.
+        fast::set(Fast::Other);
         self.others.retain(|lane| !lane.is_abandoned());
         let lane = match self.others.iter().position(|lane| lane.is_of(core)) {
             Some(at) => self.others.swap_remove(at),

@@ -1,8 +1,9 @@
 //! The stack of what is current on a thread, laid out so that a span is written in place.
 //!
-//! A frame holds a span by its fields, whether or not it is in use. Starting a span assigns those that
+//! A frame holds a span by its fields, whether or not it is in use. Starting a child assigns those that
 //! differ and ending it reads them: nothing is moved, nothing is dropped, and the list of a frame's attributes keeps
-//! its memory for the next span at that depth.
+//! its memory for the next span at that depth. A span that comes and goes, because a future carries it, and one that has a segment of
+//! its own, is in a box instead, of which only the pointer is moved.
 //!
 //! Invariant: a frame that is not in use, and one that holds something else than a span, has a *blank* span: without
 //! segment, attributes, rare details or handles.
@@ -14,7 +15,7 @@ use crate::api::SpanHandle;
 use crate::client::Core;
 use crate::ids::SpanId;
 use crate::open::OpenSpan;
-use crate::record::{Attribute, Site};
+use crate::record::{Attribute, Details, Site};
 use crate::segment::{Segment, Trace};
 
 /// Frames beyond this many are given back when the stack has become shallow again.
@@ -26,7 +27,7 @@ const KEEP_ATTRIBUTES: usize = 64;
 /// Something that can be current.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    Span(OpenSpan),
+    Span(Box<OpenSpan>),
     /// A span that is carried elsewhere, or the segment of unsampled work.
     Context(u64, SpanHandle),
     /// Segments that start here share this trace, and belong to this runtime if there is one.
@@ -61,7 +62,7 @@ pub(super) enum Top<'a> {
 struct Frame {
     /// The id of what is here; 0 if there is nothing by that name. Ids of spans are never 0.
     id: u64,
-    /// What is here, unless it is a span.
+    /// What is here, unless it is a span in place.
     other: Option<Entry>,
     span: OpenSpan,
 }
@@ -75,14 +76,25 @@ impl Frame {
     fn top(&self) -> Top<'_> {
         match &self.other {
             None => Top::Span(&self.span),
+            Some(Entry::Span(span)) => Top::Span(span),
             Some(other) => Top::Other(other),
+        }
+    }
+
+    #[inline]
+    fn span_mut(&mut self) -> Option<&mut OpenSpan> {
+        match &mut self.other {
+            None => Some(&mut self.span),
+            Some(Entry::Span(span)) => Some(span),
+            Some(_) => None,
         }
     }
 
     #[inline]
     fn segment(&self) -> Option<&Arc<Segment>> {
         match &self.other {
-            None | Some(Entry::Span(_)) => self.span.segment.as_ref(),
+            Some(Entry::Span(span)) => span.segment.as_ref(),
+            None => self.span.segment.as_ref(),
             Some(Entry::Ended(segment)) => segment.as_ref(),
             Some(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| segment),
             Some(Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence(_)) => None,
@@ -99,7 +111,7 @@ impl Frame {
                 if span.details.attributes.is_empty() {
                     self.span.details.attributes = mem::take(&mut span.details.attributes);
                 }
-                Entry::Span(span)
+                Entry::Span(Box::new(span))
             }
         }
     }
@@ -165,12 +177,12 @@ impl Stack {
     #[inline]
     pub(super) fn span_mut(&mut self, index: usize) -> Option<&mut OpenSpan> {
         match self.frames.get_mut(index) {
-            Some(frame) if frame.other.is_none() && index < self.depth => Some(&mut frame.span),
+            Some(frame) if index < self.depth => frame.span_mut(),
             _ => None,
         }
     }
 
-    /// The span on top, if it has this id, and what is below it.
+    /// The span on top, if it has this id and is in place, and what is below it.
     #[inline(always)]
     pub(super) fn top_span_mut(&mut self, id: u64) -> Option<(&mut OpenSpan, Below<'_>)> {
         let (below, rest) = self.frames.split_at_mut_checked(self.depth.checked_sub(1)?)?;
@@ -178,6 +190,11 @@ impl Stack {
             Some(frame) if frame.id == id && frame.other.is_none() => Some((&mut frame.span, Below(below))),
             _ => None,
         }
+    }
+
+    /// Whether the entry on top has this id.
+    pub(super) fn is_on_top(&self, id: u64) -> bool {
+        self.used().last().is_some_and(|frame| frame.id == id)
     }
 
     /// The frame that will be used next.
@@ -214,31 +231,40 @@ impl Stack {
     ) -> u32 {
         let frame = self.next();
         frame.id = span_id.as_u64();
-        frame.span.begin(site, (span_id, parent_id), thread, base);
+        frame.span.begin(site, (span_id, Some(parent_id)), thread, base);
         let index = self.depth as u32;
         self.depth += 1;
         index
     }
 
+    /// Gives the span on top, which has just begun in place, what was made for it.
+    #[inline(always)]
+    pub(super) fn fill_top(&mut self, details: &mut Details) {
+        if let Some(frame) = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top)) {
+            let own = &mut frame.span.details;
+            // The frame's list is empty; where the other one brings no memory, what the frame has is kept.
+            if details.attributes.capacity() > 0 {
+                mem::swap(&mut own.attributes, &mut details.attributes);
+            }
+            mem::swap(&mut own.rare, &mut details.rare);
+        }
+    }
+
+    /// The list of the span on top, which has just begun in place.
+    #[inline(always)]
+    pub(super) fn attributes_on_top(&mut self) -> Option<&mut Vec<Attribute>> {
+        let top = self.depth.checked_sub(1)?;
+        self.frames.get_mut(top).map(|frame| &mut frame.span.details.attributes)
+    }
+
     /// Puts an entry on top and says at which index.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
+        let ended = matches!(entry, Entry::Ended(_));
         let frame = self.next();
         frame.id = entry.id();
-        match entry {
-            Entry::Span(span) => {
-                let spare = mem::take(&mut frame.span.details.attributes);
-                frame.span = span;
-                if frame.span.details.attributes.capacity() == 0 {
-                    frame.span.details.attributes = spare;
-                }
-            }
-            other => {
-                let ended = matches!(other, Entry::Ended(_));
-                frame.other = Some(other);
-                self.ended += usize::from(ended);
-                self.unusual |= ended;
-            }
-        }
+        frame.other = Some(entry);
+        self.ended += usize::from(ended);
+        self.unusual |= ended;
         // A stack of 2^32 entries would not fit into memory.
         let index = self.depth as u32;
         self.depth += 1;
@@ -255,9 +281,10 @@ impl Stack {
         entry
     }
 
-    /// Takes a span off the top that was closed, and so is blank; and tombstones below it.
+    /// Takes a span in place off the top that was closed, and so is blank; and tombstones below it. Says whether there may have been
+    /// some.
     #[inline(always)]
-    pub(super) fn pop_closed(&mut self) {
+    pub(super) fn pop_closed(&mut self) -> bool {
         if let Some(top) = self.depth.checked_sub(1) {
             self.depth = top;
             if let Some(frame) = self.frames.get_mut(top) {
@@ -266,8 +293,10 @@ impl Stack {
             }
             if self.unusual {
                 self.tidy();
+                return true;
             }
         }
+        false
     }
 
     #[cold]

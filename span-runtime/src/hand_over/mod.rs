@@ -170,6 +170,29 @@ impl<T> Producer<T> {
         }
     }
 
+    /// Writes an item and those that belong behind it, for which the caller has seen that there is [room](Self::fits), and publishes
+    /// them together. False if nobody will take them.
+    #[inline(always)]
+    pub(crate) fn push_all(&mut self, first: T, rest: impl Iterator<Item = T>) -> bool {
+        let Some(chunk) = &self.open else {
+            debug_assert!(false, "the caller has seen that they fit");
+            return false;
+        };
+        let mut next = self.written;
+        chunk.write(next, first);
+        next += 1;
+        for item in rest {
+            debug_assert!(next < CAPACITY, "the caller has seen that they fit");
+            if next < CAPACITY {
+                chunk.write(next, item);
+                next += 1;
+            }
+        }
+        self.written = next;
+        chunk.publish(next);
+        self.doorbell.published()
+    }
+
     #[cold]
     fn open_another(&mut self, count: usize) -> Result<(), NoRoom> {
         debug_assert!(count <= CAPACITY, "a group of {count} items can never fit into a chunk of {CAPACITY}");
