@@ -27,7 +27,7 @@ use crate::flusher::Batch;
 use crate::ids::{SpanId, TraceId};
 use crate::names;
 use crate::open::Status;
-use crate::record::{Details, MOST_SIDE_BY_SIDE, Rare, Slot, SpanRecord};
+use crate::record::{Details, MOST_SIDE_BY_SIDE, Rare, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What [`before_send_span`](crate::Options::before_send_span) takes.
@@ -35,7 +35,7 @@ pub(crate) type BeforeSendSpan = Arc<dyn Fn(&mut FinishedSpan<'_>) + Send + Sync
 
 /// A span on its way out, as [`before_send_span`](crate::Options::before_send_span) sees it.
 ///
-/// Its name and its attributes can be changed: those that it was given, not those that stand on every span, such as
+/// Its name and its attributes can be changed: those that it was given, also by a macro, not those that stand on every span, such as
 /// `sentry.sdk.name`. Nothing else can, and it cannot be left out.
 pub struct FinishedSpan<'a> {
     record: &'a SpanRecord,
@@ -61,8 +61,7 @@ impl FinishedSpan<'_> {
 
     /// The attribute with this key.
     pub fn attribute(&self, key: &str) -> Option<Value> {
-        let op = || self.record.site.op().filter(|_| key == names::OP).map(Value::from_static);
-        self.details.get(key).cloned().or_else(op)
+        self.details.get(key).cloned()
     }
 
     /// The attributes that it was given.
@@ -208,7 +207,7 @@ fn apply(hook: &BeforeSendSpan, slots: Vec<Slot>, clock: &Clock) -> Vec<Slot> {
                 segment = Some(Arc::clone(&next));
                 changed.push(Slot::Segment(next));
             }
-            (Slot::Span(record), Some(segment)) => {
+            (Slot::Span(mut record), Some(segment)) => {
                 let mut details = Details::default();
                 while let Some(next) = slots.next_if(|slot| !matches!(slot, Slot::Span(_) | Slot::Segment(_))) {
                     match next {
@@ -218,7 +217,7 @@ fn apply(hook: &BeforeSendSpan, slots: Vec<Slot>, clock: &Clock) -> Vec<Slot> {
                         Slot::Span(_) | Slot::Segment(_) => {}
                     }
                 }
-                let details = show(hook, segment, &record, details, clock);
+                let details = show(hook, segment, &mut record, details, clock);
                 changed.push(Slot::Span(record));
                 push_details(&mut changed, details);
             }
@@ -233,13 +232,18 @@ fn apply(hook: &BeforeSendSpan, slots: Vec<Slot>, clock: &Clock) -> Vec<Slot> {
 fn show(
     hook: &BeforeSendSpan,
     segment: &Arc<Segment>,
-    record: &SpanRecord,
+    record: &mut SpanRecord,
     details: Details,
     clock: &Clock,
 ) -> Details {
     let (start, end) = record.times(details.rare.as_deref(), segment, clock);
     let name = details.name().cloned().unwrap_or(record.site.name().into());
-    let mut span = FinishedSpan { record, segment, name, renamed: false, details: details.clone(), start, end };
+    let mut shown = details.clone();
+    // What a call site gives its spans is one of their attributes from here on, so that it can be removed as well.
+    if let Some(op) = record.site.op().filter(|_| details.get(names::OP).is_none()) {
+        shown.set(Key::Borrowed(names::OP), Value::from_static(op));
+    }
+    let mut span = FinishedSpan { record, segment, name, renamed: false, details: shown, start, end };
     let Some(()) = context::call_user(|| hook(&mut span)) else {
         context::say_once(&PANICKED, || {
             log::error!("sentry: before_send_span panicked; the span is sent as it was. This is said once");
@@ -247,6 +251,7 @@ fn show(
         return details;
     };
     let FinishedSpan { name, renamed, mut details, .. } = span;
+    record.site = Site::Name(record.site.name());
     if renamed {
         if record.is_segment {
             segment.rename(name.clone());

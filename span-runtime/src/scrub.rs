@@ -10,7 +10,8 @@
 
 use std::borrow::Cow;
 
-use crate::attributes::{List, Repr, Value};
+use crate::attributes::{List, Repr, Text, Value};
+use crate::names;
 
 /// What stands in the place of what was filtered.
 const FILTERED: &str = "[Filtered]";
@@ -96,7 +97,7 @@ impl Scrubber {
     }
 
     fn hides_key(&self, key: &str) -> bool {
-        if key.starts_with("sentry.") || self.allowed.iter().any(|allowed| allowed == key) {
+        if key.starts_with(names::SENTRY) || self.allowed.iter().any(|allowed| allowed == key) {
             return false;
         }
         let mut before = "";
@@ -110,9 +111,23 @@ impl Scrubber {
         })
     }
 
-    /// A text without the credentials and query values of URLs.
-    fn clean_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        clean_urls(text)
+    /// The arguments of a process, where keys and their values are `--key=value` or two arguments.
+    fn clean_arguments(&self, arguments: &[Text]) -> Vec<String> {
+        let mut is_value = false;
+        let clean = arguments.iter().map(|argument| {
+            let argument = argument.as_str();
+            let was_value = is_value;
+            // Also of what was taken for a value: `--sso --password x`.
+            is_value = argument.starts_with('-') && !argument.contains('=') && self.hides_key(argument);
+            match argument.split_once('=') {
+                _ if was_value => FILTERED.to_owned(),
+                Some((key, value)) if !value.is_empty() && !key.contains("://") && self.hides_key(key) => {
+                    format!("{key}={FILTERED}")
+                }
+                _ => clean_urls(argument).into_owned(),
+            }
+        });
+        clean.collect()
     }
 
     fn clean_value<'v>(&self, key: &str, value: &'v Value) -> Cow<'v, Value> {
@@ -126,6 +141,7 @@ impl Scrubber {
             _ if self.hides_key(key) => Cow::Owned(Value::from_static(FILTERED)),
             Repr::Text(text) if needs_cleaning(key, text.as_str()) => Cow::Owned(Value::of(clean(text.as_str()))),
             Repr::List(list) => match &**list {
+                List::Texts(texts) if key == names::COMMAND_ARGS => Cow::Owned(Value::of(self.clean_arguments(texts))),
                 List::Texts(texts) if texts.iter().any(|text| needs_cleaning(key, text.as_str())) => {
                     let texts: Vec<String> = texts.iter().map(|text| clean(text.as_str())).collect();
                     Cow::Owned(Value::of(texts))
@@ -156,27 +172,20 @@ impl Privacy<'_> {
 
     /// A name or another text as it may be sent.
     pub(crate) fn clean_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.scrubber.map_or(Cow::Borrowed(text), |scrubber| scrubber.clean_text(text))
+        if self.scrubber.is_some() { clean_urls(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// A name as it may be sent. One that is a URL's may be a path with a query behind it.
+    pub(crate) fn clean_name<'t>(&self, name: &'t str, is_url: bool) -> Cow<'t, str> {
+        if is_url && self.scrubber.is_some() && name.contains(['?', '#']) {
+            Cow::Owned(clean_path(name))
+        } else {
+            self.clean_text(name)
+        }
     }
 }
 
-/// Keys that say who somebody is or which address they have.
-const PERSONAL: [&str; 12] = [
-    "user",
-    "client.address",
-    "http.client_ip",
-    "net.peer.ip",
-    "net.sock.peer.addr",
-    "net.sock.peer.name",
-    "network.peer.address",
-    "source.address",
-    "remote_addr",
-    "ip_address",
-    "enduser",
-    "user_id",
-];
-
-/// Headers that do, behind `http.request.header.`.
+/// Headers of a request that say which address somebody has.
 const PERSONAL_HEADERS: [&str; 6] =
     ["x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip", "true-client-ip", "x-client-ip"];
 
@@ -189,10 +198,9 @@ fn is_personal(key: &str) -> bool {
         };
         PERSONAL_HEADERS.iter().any(|known| same(known))
     };
-    PERSONAL.contains(&key)
-        || key.starts_with("user.")
-        || key.starts_with("enduser.")
-        || key.strip_prefix("http.request.header.").is_some_and(header)
+    names::PERSONAL.contains(&key)
+        || names::PERSONAL_FAMILIES.iter().any(|family| key.starts_with(family))
+        || key.strip_prefix(names::REQUEST_HEADER).is_some_and(header)
 }
 
 /// The words of a key: what stands between signs, and what begins with a capital behind a small letter.
@@ -225,10 +233,12 @@ enum Texts {
 }
 
 fn clean_texts_of(key: &str) -> Texts {
-    match key {
-        "url.query" | "http.query" | "url.fragment" | "http.fragment" | "http.query_string" => Texts::Query,
-        "url.path" | "url.full" | "http.target" | "http.url" | "http.route" | "url" => Texts::Path,
-        _ => Texts::Any,
+    if names::QUERIES.contains(&key) {
+        Texts::Query
+    } else if names::URLS.contains(&key) {
+        Texts::Path
+    } else {
+        Texts::Any
     }
 }
 
@@ -460,6 +470,30 @@ mod tests {
         for key in ["url.query", "http.target"] {
             let once = clean(key, Value::of("/x?a=1&b#c"));
             assert_eq!(clean(key, once.clone()), once);
+        }
+    }
+
+    // behaviours 37, 39
+    #[test]
+    fn arguments() {
+        let scrubber = Scrubber::new().deny("pin");
+        for (arguments, clean) in [
+            (&["shop", "--verbose", "-p", "80"][..], &["shop", "--verbose", "-p", "80"][..]),
+            (&["--password=x=y", "TOKEN=x", "--token="], &["--password=[Filtered]", "TOKEN=[Filtered]", "--token="]),
+            (&["--api-key", "a=b", "c=d"], &["--api-key", "[Filtered]", "c=d"]),
+            (&["--pin", "1234", "5678"], &["--pin", "[Filtered]", "5678"]),
+            (&["--sso", "--password", "x", "y"], &["--sso", "[Filtered]", "[Filtered]", "y"]),
+            (&["--auth", "--password=x", "y"], &["--auth", "[Filtered]", "y"]),
+            (
+                &["https://u:p@h/?token=x", "--url=a://u@b"],
+                &["https://[Filtered]:[Filtered]@h/?token=[Filtered]", "--url=a://[Filtered]@b"],
+            ),
+            (&["password", "x"], &["password", "x"]),
+            (&["--password"], &["--password"]),
+        ] {
+            let cleaned = scrubber.clean_value(names::COMMAND_ARGS, &Value::of(arguments)).into_owned();
+            assert_eq!(cleaned, Value::of(clean), "{arguments:?}");
+            assert_eq!(scrubber.clean_value(names::COMMAND_ARGS, &cleaned).into_owned(), cleaned);
         }
     }
 

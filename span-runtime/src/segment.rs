@@ -168,6 +168,11 @@ impl Segment {
         self.trace().dsc.get_or_init(|| Dsc::freeze(&self.core.settings, self))
     }
 
+    /// Whether its name is what a client asked for, rather than what it was matched with.
+    pub(crate) fn is_named_by_url(&self) -> bool {
+        self.source == SOURCES[1]
+    }
+
     /// The name as it is now. The lock is held for a copy only.
     pub(crate) fn name(&self) -> Cow<'static, str> {
         self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use span_runtime::testing::CaptureTransport;
 use span_runtime::transport::{Response, Transport, TransportError};
 use span_runtime::{
-    LossReason, Options, Runtime, SpanGuard, Stats, Value, continue_trace, current_span, names, start_span,
+    LossReason, Options, Runtime, SpanGuard, Stats, Value, continue_trace, current_span, names, new_trace, start_span,
     trace_headers,
 };
 use span_tests::{Harness, SOON};
@@ -186,6 +186,9 @@ fn a_sampler_that_starts_spans_blocks_or_looks_around_harms_nothing_but_its_own_
             }
             let span = start_span("in the sampler").start();
             assert!(!span.is_sampled() && span.trace_id().is_none() && trace_headers().is_empty());
+            let in_trace = new_trace().enter();
+            assert!(!start_span("in a trace in the sampler").start().is_sampled());
+            drop(in_trace);
             current_span().set_attribute("from the sampler", true);
             span!("also in the sampler", { 1.0 })
         })

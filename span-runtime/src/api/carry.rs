@@ -54,6 +54,9 @@ impl Carried {
     #[inline]
     pub(super) fn attach(&mut self) -> Attached<'_> {
         let at = context::with(|local| {
+            if local.is_silenced() {
+                return None;
+            }
             let (id, entry) = match &mut self.what {
                 What::Span(span) => match std::mem::replace(&mut span.0, span::Kind::Nothing) {
                     span::Kind::Recording(open) => (open.span_id.as_u64(), Entry::Span(open)),

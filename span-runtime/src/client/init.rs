@@ -271,4 +271,31 @@ mod tests {
         assert_eq!((stats.started, stats.sent, stats.buffered, stats.open), (2, 1, 0, 0), "{stats:?}");
         assert_eq!(stats.lost.get(LossReason::InternalSdkError), 1, "{stats:?}");
     }
+    // behaviours 36, 47, 49, 50
+    #[test]
+    fn what_the_hook_does_not_give_back_is_counted_lost_at_the_close() {
+        let (release, gate) = bounded::<()>(0);
+        let transport = CaptureTransport::new();
+        let options = Options::new().transport(transport.clone()).traces_sample_rate(1.0);
+        let options = options.before_send_span(move |_| {
+            let _ = gate.recv();
+        });
+        let runtime = Runtime::new(options).expect("the options are valid");
+        let core = runtime.running.as_ref().map(|running| Arc::clone(&running.core)).expect("it runs");
+        {
+            let _entered = runtime.enter();
+            let _root = start_span("root").start();
+            start_span("child").start().end();
+        }
+        assert!(!runtime.close(Duration::from_millis(100)));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while core.stats().buffered > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let stats = core.stats();
+        assert_eq!((stats.started, stats.sent, stats.buffered, stats.open), (2, 0, 0, 0), "{stats:?}");
+        assert_eq!(stats.lost.get(LossReason::CallbackError), 2, "{stats:?}");
+        drop(release);
+        assert!(transport.spans().is_empty());
+    }
 }

@@ -122,8 +122,8 @@ impl Options {
     /// Is shown each finished span before it is sent, and may rename it and change its attributes; to leave spans out, there is
     /// [`ignore_spans`](Self::ignore_spans). Default: none.
     ///
-    /// It is called on a thread of its own: a slow one delays what is sent, and nothing else. Spans that it starts record nothing. If it
-    /// panics, the span is sent as it was; that is said once through `log`.
+    /// It is called on a thread of its own: a slow one delays what is sent, and nothing else. Spans that it starts record nothing, and a
+    /// flush waits in vain for what it is inside of. If it panics, the span is sent as it was; that is said once through `log`.
     ///
     /// ```
     /// use span_runtime::Options;
@@ -158,7 +158,7 @@ impl Options {
     }
 
     /// Whether the arguments of the process stand on segments, as `process.command_args`. Default: false, because passwords are passed
-    /// like that.
+    /// like that, and the [scrubber](Self::scrubber) knows only those that are called so, as `--password=…` or `--password …`.
     #[must_use]
     pub fn record_command_args(mut self, record: bool) -> Self {
         self.record_command_args = record;

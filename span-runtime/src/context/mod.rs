@@ -59,6 +59,8 @@ pub(crate) struct Local {
     /// Boxes of spans that have ended; blank.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     boxes: Vec<Box<OpenSpan>>,
+    /// How often [`Silenced`] is in force. Unlike the entry on the stack, nothing that is entered above hides it.
+    silenced: u32,
 }
 
 /// Takes the values that there are.
@@ -121,6 +123,7 @@ impl Local {
             ids: None,
             global: global::Cache::new(),
             boxes: Vec::new(),
+            silenced: 0,
         }
     }
 
@@ -156,6 +159,9 @@ impl Local {
 
     #[inline]
     fn place<'a>(&'a self, parent: &'a Parent) -> Place<'a> {
+        if self.silenced > 0 {
+            return Place::Nowhere;
+        }
         match &parent.0 {
             ParentKind::Current => match self.stack.top() {
                 Some(Top::Span(open)) => {
@@ -347,13 +353,14 @@ impl Local {
             Some(trace) => TraceRef::Shared(trace),
             None => TraceRef::Own(Trace::new(self.ids.get_or_insert_with(Generator::seeded))),
         };
-        let rate = core.settings.traces_sample_rate.unwrap_or_default();
+        let rate = core.settings.traces_sample_rate;
         let decision = if core.ignores(site, &details) {
-            Decision { sampled: false, rate: Some(rate), here: true, loss: LossReason::Ignored }
+            // No rate decided this, so that of a trace that came in stays as it is.
+            Decision { sampled: false, rate, here: false, loss: LossReason::Ignored }
         } else if core.settings.traces_sampler.is_some() {
             return Begun::Undecided(Box::new(Undecided { core, trace, site, details }));
         } else {
-            sampling::decide(trace.get(), Rate::Fixed(rate), core.halvings())
+            sampling::decide(trace.get(), Rate::Fixed(rate.unwrap_or_default()), core.halvings())
         };
         self.begin_decided(Undecided { core, trace, site, details }, decision)
     }
@@ -565,6 +572,12 @@ impl Local {
         above[first..].reverse();
     }
 
+    /// Whether nothing is to record here, whatever is carried in.
+    #[inline]
+    pub(crate) fn is_silenced(&self) -> bool {
+        self.silenced > 0
+    }
+
     /// Puts what `detach` took back on top.
     #[inline]
     pub(crate) fn attach(&mut self, own: Entry, above: &mut Vec<Entry>) -> u32 {
@@ -657,10 +670,7 @@ pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
 
 /// From here on nothing that starts on this thread records anything. For the threads of a runtime.
 pub(crate) fn silence() {
-    with(|local| {
-        let token = local.token();
-        local.push(Entry::Silence(token))
-    });
+    mem::forget(Silenced::here());
 }
 
 /// What is current.
@@ -756,6 +766,7 @@ struct Silenced(Option<(u64, u32)>);
 impl Silenced {
     fn here() -> Self {
         Silenced(with(|local| {
+            local.silenced += 1;
             let token = local.token();
             (token, local.push(Entry::Silence(token)))
         }))
@@ -765,7 +776,10 @@ impl Silenced {
 impl Drop for Silenced {
     fn drop(&mut self) {
         if let Some((token, index)) = self.0 {
-            let _removed = with(|local| local.remove(token, index));
+            let _removed = with(|local| {
+                local.silenced -= 1;
+                local.remove(token, index)
+            });
         }
     }
 }

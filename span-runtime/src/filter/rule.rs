@@ -59,7 +59,8 @@ impl IgnoreRule {
         IgnoreRule { name: Some(name.into()), attributes: Vec::new() }
     }
 
-    /// Spans with this attribute: with a value of the same type that is equal, or with a text that matches a [`Pattern`].
+    /// Spans with this attribute: with a value of the same type that is equal, or with a text that matches a [`Pattern`]. `None` is for
+    /// those without it.
     pub fn attribute(key: impl Into<Key>, value: impl WantedValue) -> Self {
         IgnoreRule { name: None, attributes: Vec::new() }.and_attribute(key, value)
     }

@@ -43,7 +43,7 @@ fn payload(finished: &Finished, settings: &Settings, event_id: &str) -> (Vec<u8>
     let mut text = Vec::with_capacity(2048 + children.len() * 256);
     text.extend_from_slice(br#"{"type":"transaction","platform":"native","event_id":"#);
     json::string(&mut text, event_id);
-    member(&mut text, "transaction", &privacy.clean_text(named(&segment.name())));
+    member(&mut text, "transaction", &privacy.clean_name(named(&segment.name()), segment.is_named_by_url()));
     text.extend_from_slice(br#","transaction_info":{"source":"#);
     json::string(&mut text, segment.source);
     text.push(b'}');

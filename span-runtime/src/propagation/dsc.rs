@@ -35,7 +35,7 @@ impl Dsc {
                 baggage.set("sampled", if segment.sampled { "true" } else { "false" });
                 let name = segment.name();
                 // A URL may hold whatever a client sent.
-                if segment.source != "url" && !name.is_empty() {
+                if !segment.is_named_by_url() && !name.is_empty() {
                     baggage.set("transaction", &settings.privacy().clean_text(&name));
                 }
                 baggage

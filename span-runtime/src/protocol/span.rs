@@ -51,6 +51,7 @@ impl Common {
 pub(crate) fn constant_attributes(settings: &Settings, integrations: &[&'static str]) -> (Common, Common) {
     let text = |text: &str| Value::of(text);
     let mut every = vec![
+        (names::ORIGIN, Value::from_static("manual")),
         (names::TRACE_LIFECYCLE, Value::from_static("stream")),
         (names::SDK_NAME, Value::from_static(SDK_NAME)),
         (names::SDK_VERSION, Value::from_static(SDK_VERSION)),
@@ -120,6 +121,7 @@ pub(crate) struct SegmentText {
     head: Vec<u8>,
     attributes: Vec<u8>,
     source: Common,
+    named_by_url: bool,
 }
 
 impl SegmentText {
@@ -134,11 +136,13 @@ impl SegmentText {
         let mut attributes = Vec::with_capacity(128);
         json::attribute(&mut attributes, names::SEGMENT_ID, &Value::of(segment.span_id.to_string()));
         attributes.push(b',');
+        let named_by_url = segment.is_named_by_url();
         let name = segment.name();
-        json::attribute(&mut attributes, names::SEGMENT_NAME, &Value::of(&*privacy.clean_text(named(&name))));
+        let name = privacy.clean_name(named(&name), named_by_url);
+        json::attribute(&mut attributes, names::SEGMENT_NAME, &Value::of(&*name));
         attributes.push(b',');
         let source = Common::new(vec![(names::SEGMENT_NAME_SOURCE, Value::from_static(segment.source))]);
-        SegmentText { head, attributes, source }
+        SegmentText { head, attributes, source, named_by_url }
     }
 }
 
@@ -192,7 +196,7 @@ impl<'a> SpanText<'a> {
         }
         buffer.extend_from_slice(br#"","name":"#);
         let name = self.rare().and_then(|rare| rare.name.as_deref()).unwrap_or(record.site.name());
-        json::string(buffer, &privacy.clean_text(named(name)));
+        json::string(buffer, &privacy.clean_name(named(name), record.is_segment && segment.named_by_url));
         buffer.extend_from_slice(if record.error { br#","status":"error""# } else { br#","status":"ok""# });
         buffer.extend_from_slice(br#","is_segment":"#);
         json::boolean(buffer, record.is_segment);
@@ -218,7 +222,6 @@ impl<'a> SpanText<'a> {
         // Almost no span overrides anything: then this stays empty, and does not allocate.
         let overridden: Vec<&str> =
             self.attributes().map(|attribute| &*attribute.key).filter(|key| reserved(key) == Some(false)).collect();
-        let sets = |key: &str| overridden.contains(&key);
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
         if let Some(thread) = thread {
@@ -229,13 +232,10 @@ impl<'a> SpanText<'a> {
             segment.source.write(buffer, &overridden);
         }
         if let Some(op) = self.record.site.op() {
-            if !sets(names::OP) {
+            if !overridden.contains(&names::OP) {
                 json::attribute(buffer, names::OP, &Value::from_static(op));
                 buffer.push(b',');
             }
-        }
-        if !sets(names::ORIGIN) {
-            buffer.extend_from_slice(br#""sentry.origin":{"type":"string","value":"manual"},"#);
         }
         for attribute in self.attributes() {
             if !attribute.key.is_empty() && reserved(&attribute.key) != Some(true) {
