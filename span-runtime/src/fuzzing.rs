@@ -5,14 +5,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use crate::attributes::{Key, Value};
-use crate::client::Core;
+use crate::client::{Core, LossReason, Report};
 use crate::clock::{Reading, UnixNanos};
 use crate::ids::Generator;
 use crate::link::Link;
 use crate::propagation::Incoming;
-use crate::protocol::{Added, Common, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes};
+use crate::protocol::{
+    Added, Common, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes, write_report,
+};
 use crate::record::{Attribute, Rare, Site, Slot, SpanRecord};
 use crate::sampling::{self, Rate};
+use crate::scrub::{Privacy, Scrubber};
 use crate::segment::{Segment, Trace, TraceRef};
 use crate::testing::{CaptureTransport, Envelope};
 use crate::{Options, Runtime, names};
@@ -49,6 +52,15 @@ impl<'a> Pieces<'a> {
             6 => Value::from_static("static"),
             _ => Value::of(self.text()),
         }
+    }
+
+    fn report(&mut self) -> Report {
+        let mut report = Report::default();
+        for _ in 0..self.byte() % 3 {
+            let reason = usize::from(self.byte()) % LossReason::ALL.len();
+            report.spans.0[reason] = u64::from(self.byte()) << (self.byte() % 48);
+        }
+        report
     }
 
     fn attribute(&mut self) -> Attribute {
@@ -96,14 +108,19 @@ pub fn envelope(input: &[u8]) {
     let mut writer = EnvelopeWriter::new(Vec::new());
     let now = UnixNanos::of(SystemTime::now());
     for at in 0..1 + pieces.byte() % 4 {
-        let mut behind: Vec<Slot> = Vec::new();
+        let mut attributes: Vec<Attribute> = Vec::new();
         // As in a record, a key stands there once.
         for _ in 0..pieces.byte() % 6 {
             let attribute = pieces.attribute();
-            if !behind.iter().any(|slot| matches!(slot, Slot::Attribute(other) if other.key == attribute.key)) {
-                behind.push(Slot::Attribute(attribute));
+            if attributes.iter().all(|other| other.key != attribute.key) {
+                attributes.push(attribute);
             }
         }
+        // Each in a slot of its own, or all in one, as where there are many.
+        let mut behind: Vec<Slot> = match pieces.byte() % 2 {
+            0 => attributes.into_iter().map(Slot::Attribute).collect(),
+            _ => vec![Slot::Attributes(attributes.into())],
+        };
         if pieces.byte() % 2 == 0 {
             let mut rare = Rare { name: Some(Cow::Owned(pieces.text().into_owned())), ..Rare::default() };
             if pieces.byte() % 2 == 0 {
@@ -127,10 +144,29 @@ pub fn envelope(input: &[u8]) {
         let added = writer.add(|buffer| span.write(buffer, &text, (&every, &segments), Some(&thread), privacy));
         assert_eq!(added, Added::Yes);
     }
-    let spans = writer.spans();
-    let envelope = writer.finish(&segment.dsc().json, now, None);
+    let (spans, report) = (writer.spans(), pieces.report());
+    let item = (!report.is_empty()).then(|| write_report(&report, now));
+    let envelope = writer.finish(&segment.dsc().json, now, item.as_deref());
     match Envelope::parse(envelope.bytes()) {
-        Ok(envelope) => assert_eq!(envelope.spans().len(), spans),
+        Ok(envelope) => {
+            assert_eq!(envelope.spans().len(), spans);
+            let told: u64 = envelope.client_reports().iter().map(|(_, _, quantity)| quantity).sum();
+            assert_eq!(told, report.spans.total());
+        }
         Err(violations) => panic!("{violations:#?}\n{}", String::from_utf8_lossy(envelope.bytes())),
     }
+}
+
+/// Cleans a text of what a scrubber takes out, and what is clean is clean.
+pub fn scrub(input: &[u8]) {
+    let mut pieces = Pieces(input);
+    let scrubber = Scrubber::new();
+    let privacy = Privacy { scrubber: Some(&scrubber), personal: pieces.byte() % 2 == 0 };
+    let Attribute { key, value } = pieces.attribute();
+    if let Some(once) = privacy.clean(&key, &value) {
+        assert_eq!(privacy.clean(&key, &once).as_deref(), Some(&*once), "{key} {value:?}");
+    }
+    let name = String::from_utf8_lossy(pieces.0);
+    let once = privacy.clean_text(&name);
+    assert_eq!(privacy.clean_text(&once), once, "{name:?}");
 }

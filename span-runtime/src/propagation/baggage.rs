@@ -168,11 +168,13 @@ impl fmt::Display for Baggage {
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Baggage {
-    /// A sampling context of these keys and values.
+    /// A sampling context of these keys and values. An empty key, which no header can have, is left out.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Self {
         let mut baggage = Baggage::default();
         for (key, value) in members {
-            baggage.set(key.as_ref(), value.as_ref());
+            if !key.as_ref().is_empty() {
+                baggage.set(key.as_ref(), value.as_ref());
+            }
         }
         baggage
     }

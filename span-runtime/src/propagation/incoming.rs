@@ -48,25 +48,30 @@ impl Texts {
     }
 
     fn read(self) -> Option<Incoming> {
-        let text = |bytes: &Option<Vec<u8>>| {
-            let bytes = bytes.as_deref()?;
-            std::str::from_utf8(bytes.get(..within_bounds(bytes))?).ok().map(str::to_owned)
-        };
-        let baggage = text(&self.baggage).and_then(|text| Baggage::parse(&text)).unwrap_or_default().without_others();
+        // Of a list a part means something without the rest; of the other headers it does not.
+        let listed = self.baggage.as_deref().and_then(|bytes| bytes.get(..within_bounds(bytes)));
+        let baggage = listed.and_then(text).and_then(Baggage::parse).unwrap_or_default().without_others();
+        let whole = |bytes: &[u8]| bytes.len() <= MOST_BYTES;
+        let sentry_trace = self.sentry_trace.as_deref().filter(|bytes| whole(bytes)).and_then(text);
+        let traceparent = self.traceparent.as_deref().filter(|bytes| whole(bytes)).and_then(text);
         let named = baggage.get("trace_id").map(|id| id.parse::<TraceId>().ok());
         let incoming = |trace_id, parent_id, sampled, believed: bool| {
             let baggage = if believed { baggage.clone() } else { Baggage::default() };
             Some(Incoming { trace_id, parent_id, sampled, baggage })
         };
-        if let Some(header) = text(&self.sentry_trace).and_then(|text| SentryTrace::parse(&text)) {
+        if let Some(header) = sentry_trace.and_then(SentryTrace::parse) {
             let SentryTrace { trace_id, span_id, sampled } = header;
             // A context of another trace would make the server refuse every span.
             return incoming(trace_id, span_id, sampled, named.is_none_or(|id| id == Some(trace_id)));
         }
-        let Traceparent { trace_id, span_id, sampled } = Traceparent::parse(&text(&self.traceparent)?)?;
+        let Traceparent { trace_id, span_id, sampled } = Traceparent::parse(traceparent?)?;
         // A proxy that knows nothing of Sentry passes the `baggage` of some trace on, perhaps of this one.
         incoming(trace_id, span_id, Some(sampled), named == Some(Some(trace_id)))
     }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 impl Incoming {
@@ -156,7 +161,21 @@ mod tests {
         let not_text =
             Incoming::from_headers([("sentry-trace", sentry.as_bytes()), ("baggage", &b"sentry-a=\xff"[..])]);
         assert!(not_text.expect("a trace").baggage.is_foreign());
-        assert_eq!(read(&[("sentry-trace", &sentry), ("sentry-trace", &sentry)]), None, "two are ambiguous");
+    }
+
+    // behaviour 29
+    #[test]
+    fn two_of_a_header_are_ambiguous_whatever_their_length() {
+        let sentry = format!("{TRACE}-{SPAN}-1");
+        let w3c = format!("01-{TRACE}-{SPAN}-01-more");
+        for (name, value) in [("sentry-trace", &sentry), ("traceparent", &w3c)] {
+            for second in [value.clone(), String::new(), "x".repeat(MOST_BYTES)] {
+                assert!(read(&[(name, value)]).is_some());
+                assert_eq!(read(&[(name, value), (name, &second)]), None, "{name}");
+                // A proxy may have joined them.
+                assert_eq!(read(&[(name, &format!("{value},{second}"))]), None, "{name}");
+            }
+        }
     }
 
     // behaviour 28

@@ -40,11 +40,11 @@ impl Traceparent {
         let version = byte(parts.next()?)?;
         let (trace_id, span_id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let flags = byte(parts.next()?)?;
-        // A later version may have more behind a further dash.
+        // A later version may have more behind a further dash. With a comma in it, it is two headers that were joined.
         let known = match version {
             0 => rest.is_empty(),
             0xff => false,
-            _ => rest.first().is_none_or(|&sign| sign == b'-'),
+            _ => rest.first().is_none_or(|&sign| sign == b'-') && !rest.contains(&b','),
         };
         (known && parts.next().is_none()).then_some(Traceparent { trace_id, span_id, sampled: flags & SAMPLED != 0 })
     }
@@ -98,6 +98,7 @@ mod tests {
             format!("ff-{TRACE}-{SPAN}-01"),
             format!("0-{TRACE}-{SPAN}-001"),
             format!("01-{TRACE}-{SPAN}-01x"),
+            format!("01-{TRACE}-{SPAN}-01-x,01-{TRACE}-{SPAN}-00-x"),
             format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
             format!("00-{}-{SPAN}-01", "0".repeat(32)),
             format!("00-{TRACE}-{}-01", "0".repeat(16)),

@@ -262,7 +262,7 @@ impl<'a> SpanText<'a> {
                 json::boolean(buffer, sampled);
             }
             let mut between: &[u8] = br#","attributes":{"#;
-            for attribute in &link.attributes {
+            for attribute in link.attributes.iter().filter(|attribute| !attribute.key.is_empty()) {
                 if let Some(value) = privacy.clean(&attribute.key, &attribute.value) {
                     buffer.extend_from_slice(between);
                     json::attribute(buffer, &attribute.key, &value);
