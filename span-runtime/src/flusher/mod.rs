@@ -47,9 +47,6 @@ const NAP: Duration = Duration::from_millis(10);
 /// After this long without a span it goes into deep sleep, from which the next span wakes it.
 const IDLE: Duration = Duration::from_millis(300);
 
-/// Losses go alone when no envelope took them for this long.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
-
 /// How often the losses are compared with what was reported, which sums up over all threads.
 const REPORT_WITH: Duration = Duration::from_secs(1);
 
@@ -435,7 +432,7 @@ impl Flusher {
 
     /// Sends losses in an envelope of their own when none of spans has taken them along.
     fn report_alone(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.report_sent) >= REPORT_EVERY {
+        if now.saturating_duration_since(self.report_sent) >= self.core.settings.report_every {
             self.send_report(now);
         }
     }
@@ -468,7 +465,7 @@ impl Flusher {
             .batches
             .next_deadline()
             .map(|at| at.saturating_duration_since(now))
-            .unwrap_or(REPORT_EVERY);
+            .unwrap_or(self.core.settings.report_every);
         // A rate that was lowered comes back also while nothing is sent.
         let next = if self.core.halvings() > 0 { next.min(MONITOR_EVERY) } else { next };
         let (consumer, commands) = (&self.consumer, &self.commands);
