@@ -82,7 +82,7 @@ impl Scrubber {
         Self::default()
     }
 
-    /// Filters the values of keys with this word as well.
+    /// Filters the values of keys with this word as well. More than a word is an error from `init`: no key would be filtered.
     #[must_use]
     pub fn deny(mut self, word: impl Into<String>) -> Self {
         self.denied.push(word.into());
@@ -94,6 +94,11 @@ impl Scrubber {
     pub fn allow(mut self, key: impl Into<String>) -> Self {
         self.allowed.push(key.into());
         self
+    }
+
+    /// A denied word that no key can have, because it is none: `user.email` are two.
+    pub(crate) fn idle_word(&self) -> Option<&str> {
+        self.denied.iter().map(String::as_str).find(|denied| words(denied).ne([*denied]))
     }
 
     fn hides_key(&self, key: &str) -> bool {

@@ -125,6 +125,12 @@ impl log::Log for Warnings {
 #[derive(Debug)]
 pub struct MigrationGuide;
 
+/// The example in `docs/configuration.md` compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/configuration.md")]
+#[derive(Debug)]
+pub struct Configuration;
+
 /// The example of `#[transaction]`, which needs a runtime with the feature `legacy` as this crate has it.
 #[cfg(all(doctest, feature = "legacy"))]
 #[doc = include_str!("../../span-macros/src/docs/transaction.md")]

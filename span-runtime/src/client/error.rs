@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::settings::LEAST_BUFFER_BYTES;
+use super::settings::{LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES};
 use crate::TraceLifecycle;
 use crate::protocol::ParseDsnError;
 
@@ -13,18 +13,23 @@ use crate::protocol::ParseDsnError;
 #[non_exhaustive]
 pub enum InitError {
     /// The DSN cannot be read.
-    Dsn(ParseDsnError),
+    Dsn {
+        /// The variable of the environment that it comes from, if it was not set in code.
+        variable: Option<&'static str>,
+        /// What is wrong with it.
+        error: ParseDsnError,
+    },
     /// The sample rate is not a number from 0 to 1.
     SampleRate {
         /// What was given.
         given: f64,
     },
-    /// The bound for buffered bytes is too low to work with.
+    /// The bound for buffered bytes is too low to work with, or out of all proportion.
     BufferBytes {
         /// What was given.
         given: usize,
     },
-    /// A request needs at least a second.
+    /// A request needs at least a second, and is given a day at most.
     RequestTimeout {
         /// What was given.
         given: Duration,
@@ -38,8 +43,16 @@ pub enum InitError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The id of the organisation is empty.
-    OrgId,
+    /// The id of the organisation is not a number.
+    OrgId {
+        /// What was given.
+        given: String,
+    },
+    /// A word that the scrubber is to look for is none that a key could have.
+    ScrubbedWord {
+        /// What was given.
+        given: String,
+    },
     /// A variable of the environment holds something else than it should.
     Environment {
         /// The variable.
@@ -69,14 +82,22 @@ pub enum InitError {
 impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InitError::Dsn(error) => write!(f, "malformed dsn: {error}"),
+            InitError::Dsn { variable: None, error } => write!(f, "malformed dsn: {error}"),
+            InitError::Dsn { variable: Some(name), error } => {
+                write!(f, "malformed dsn in the environment variable {name}: {error}")
+            }
             InitError::SampleRate { given } => {
                 write!(f, "traces_sample_rate is {given}; a number from 0 (nothing) to 1 (everything) would work")
             }
             InitError::BufferBytes { given } => {
-                write!(f, "max_buffer_bytes is {given}; {LEAST_BUFFER_BYTES} (1 MiB) or more would work")
+                write!(
+                    f,
+                    "max_buffer_bytes is {given}; from {LEAST_BUFFER_BYTES} (1 MiB) to {MOST_BUFFER_BYTES} (1 GiB) would work"
+                )
             }
-            InitError::RequestTimeout { given } => write!(f, "request_timeout is {given:?}; 1 s or more would work"),
+            InitError::RequestTimeout { given } => {
+                write!(f, "request_timeout is {given:?}; from 1 s to 86400 s (a day) would work")
+            }
             InitError::Environment { name, given, expected } => {
                 let given: String = given.chars().take(80).collect();
                 write!(f, "the environment variable {name} is `{given}`; {expected} would work")
@@ -92,7 +113,16 @@ impl fmt::Display for InitError {
             InitError::Pattern { option, given, reason } => {
                 write!(f, "{option} holds the pattern `{given}`, which cannot be read: {reason}; `Pattern::text` takes any text as it is")
             }
-            InitError::OrgId => f.write_str("org_id is empty; the number of your organisation would work, or leave the option out"),
+            InitError::OrgId { given } => write!(
+                f,
+                "org_id is `{given}`; the number of your organisation would work, as in `o123.ingest.sentry.io`, or leave the \
+                 option out"
+            ),
+            InitError::ScrubbedWord { given } => write!(
+                f,
+                "scrubber denies `{given}`, which is not one word, so no key has it; a word is what stands between dots, other \
+                 signs and capitals: `email` would work for `user.email` and `userEmail`"
+            ),
             InitError::NoLegacy => f.write_str(
                 "trace_lifecycle is `static`, and span-runtime was built without its feature `legacy`; switch it on, or \
                  leave trace_lifecycle and SENTRY_TRACE_LIFECYCLE out",
@@ -112,15 +142,9 @@ impl fmt::Display for InitError {
 impl std::error::Error for InitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            InitError::Dsn(error) => Some(error),
+            InitError::Dsn { error, .. } => Some(error),
             InitError::Thread(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-impl From<ParseDsnError> for InitError {
-    fn from(error: ParseDsnError) -> Self {
-        InitError::Dsn(error)
     }
 }

@@ -64,6 +64,8 @@ impl Runtime {
         let doorbell = Arc::new(Doorbell::default());
         let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
         let (control, commands) = unbounded();
+        let destination =
+            transport.as_ref().map_or_else(|| settings.dsn.redacted(), |_| "a transport of its own".into());
         let transport = transport.unwrap_or_else(|| transport::http(&settings));
         let core = Arc::new(Core::new(settings, source, budget, doorbell, control));
         let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
@@ -76,6 +78,11 @@ impl Runtime {
             .spawn(move || flusher.run())
             .map_err(InitError::Thread)?;
         global::add(&core);
+        match core.settings.is_tracing() {
+            true => core.tell(format_args!("spans go to {destination}; {:?}", core.settings)),
+            false => core
+                .tell(format_args!("tracing is off: neither a sample rate nor a sampler is set; {:?}", core.settings)),
+        }
         Ok(Runtime { running: Some(Running { core, flusher: Some(flusher), shutdown_timeout }) })
     }
 
@@ -95,7 +102,7 @@ impl Runtime {
     /// Hands over everything that has finished before this call, on whatever thread, and waits until it is sent, for
     /// `timeout` at most. Returns whether all of it was sent in time.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.running.as_ref().is_none_or(|running| running.command(timeout, Command::Flush))
+        self.running.as_ref().is_none_or(|running| running.flush(timeout))
     }
 
     /// Sends what is left, for `timeout` at most, and ends the threads. Returns whether everything was sent. What
@@ -124,15 +131,23 @@ impl Drop for Runtime {
     }
 }
 
+/// Nobody waits for longer than this, and it is far from where clocks end.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 impl Running {
+    fn flush(&self, timeout: Duration) -> bool {
+        let sent = self.command(timeout, Command::Flush);
+        let outcome = if sent { "everything is sent" } else { "not everything was sent" };
+        self.core.tell(format_args!("flush, {timeout:?} at most: {outcome}"));
+        sent
+    }
+
     fn command(
         &self,
         timeout: Duration,
         command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command,
     ) -> bool {
-        // A timeout beyond the clock's end is as good as none that matters.
-        let deadline =
-            Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        let deadline = Instant::now() + timeout.min(A_DAY);
         let (done, answer) = bounded(1);
         if self.core.control.send(command(deadline, done)).is_err() {
             return false;
@@ -152,6 +167,8 @@ impl Running {
             }
         }
         global::remove(&self.core);
+        let outcome = if sent { "everything is sent" } else { "not everything was sent" };
+        self.core.tell(format_args!("closed, {outcome}: {}", self.core.stats()));
         sent
     }
 }
@@ -201,8 +218,7 @@ pub fn init(options: Options) -> Result<Guard, InitError> {
 /// Hands over everything that has finished, in the installed runtime; see [`Runtime::flush`]. True if there is none.
 pub fn flush(timeout: Duration) -> bool {
     let Some(core) = global::current() else { return true };
-    let running = Running { core, flusher: None, shutdown_timeout: timeout };
-    running.command(timeout, Command::Flush)
+    Running { core, flusher: None, shutdown_timeout: timeout }.flush(timeout)
 }
 
 /// What became of the installed runtime's spans; all zero if there is none.
@@ -255,6 +271,74 @@ mod tests {
     use super::*;
     use crate::testing::CaptureTransport;
     use crate::{LossReason, start_span};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// One that samples nothing, and reports so often that a test can wait for it.
+    fn reporting(transport: &CaptureTransport) -> Runtime {
+        let options = Options::new().transport(transport.clone()).traces_sample_rate(0.0);
+        Runtime::new(options.report_every(Duration::from_millis(50))).expect("the options are valid")
+    }
+
+    fn tells_of(unsampled: u64) -> impl FnMut(&CaptureTransport) -> bool {
+        move |transport| transport.client_reports() == [("sample_rate".to_owned(), "span".to_owned(), unsampled)]
+    }
+
+    // behaviour 49
+    #[test]
+    fn losses_go_alone_when_nothing_takes_them_along() {
+        let transport = CaptureTransport::new();
+        let runtime = reporting(&transport);
+        let _entered = runtime.enter();
+        for round in 1..=3 {
+            start_span("unsampled").start().end();
+            assert!(transport.wait_until(SOON, tells_of(round)), "{:?}", transport.client_reports());
+        }
+        assert!(runtime.close(SOON));
+        assert_eq!(transport.attempts(), 3, "where nothing is new there is nothing to tell");
+        assert!(transport.envelopes().iter().all(|envelope| envelope.item_types() == ["client_report"]));
+        assert_eq!(transport.violations(), [""; 0]);
+    }
+
+    // behaviour 49
+    #[test]
+    fn a_report_that_did_not_arrive_keeps_its_counts_for_the_next() {
+        let fails: [fn(&CaptureTransport); 4] = [
+            |transport| transport.fail_with("no route"),
+            |transport| transport.answer_with(500),
+            |transport| transport.answer_with(400),
+            |transport| transport.answer_with_limits(429, Some("60:error"), None),
+        ];
+        for fail in fails {
+            let transport = CaptureTransport::new();
+            fail(&transport);
+            let runtime = reporting(&transport);
+            let _entered = runtime.enter();
+            start_span("unsampled").start().end();
+            assert!(transport.wait_until(SOON, |transport| transport.attempts() >= 2), "it is tried again");
+            start_span("unsampled").start().end();
+            transport.answer_with(200);
+            assert!(transport.wait_until(SOON, tells_of(2)), "{:?}", transport.client_reports());
+            assert_eq!(runtime.stats().lost.total(), 2);
+        }
+    }
+
+    // behaviours 49, 52
+    #[test]
+    fn while_the_server_takes_nothing_reports_wait() {
+        let transport = CaptureTransport::new();
+        transport.answer_with_limits(429, None, Some("1"));
+        let runtime = reporting(&transport);
+        let _entered = runtime.enter();
+        let begin = Instant::now();
+        start_span("unsampled").start().end();
+        assert!(transport.wait_until(SOON, |transport| transport.attempts() == 1));
+        transport.answer_with(200);
+        start_span("unsampled").start().end();
+        assert!(transport.wait_until(SOON, tells_of(2)), "{:?}", transport.client_reports());
+        assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+        assert_eq!(transport.attempts(), 2);
+    }
 
     // behaviour 49, 50
     #[test]

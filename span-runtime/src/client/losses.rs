@@ -1,5 +1,6 @@
 //! Counts of spans that were not sent, by reason. (behaviour 49)
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! reasons {
@@ -137,6 +138,16 @@ impl Load {
             spans,
             #[cfg(feature = "legacy")]
             transactions: 0,
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.spans {
+            0 => f.write_str("a client report"),
+            1 => f.write_str("an envelope with 1 span"),
+            spans => write!(f, "an envelope with {spans} spans"),
         }
     }
 }

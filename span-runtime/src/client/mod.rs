@@ -1,5 +1,6 @@
 //! A runtime as its threads see it: options, counters, and the way to the flusher.
 
+mod environment;
 mod error;
 pub(crate) mod global;
 mod init;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::Sender;
 
 use crate::TraceLifecycle;
+use crate::context;
 use crate::hand_over::{Budget, Doorbell, Source};
 use crate::record::{Details, Site, Slot};
 use crate::sampling::{MOST_HALVINGS, StartAttributes};
@@ -238,6 +240,11 @@ impl Core {
 
     /// An envelope was taken by the server.
     pub(crate) fn count_sent(&self, load: Load) {
+        self.tell(format_args!("the server took {load}"));
+        self.count_answered(load);
+    }
+
+    fn count_answered(&self, load: Load) {
         self.sent.fetch_add(load.spans, Ordering::AcqRel);
         #[cfg(feature = "legacy")]
         self.legacy.count_sent(load.transactions);
@@ -245,12 +252,16 @@ impl Core {
 
     /// An envelope was refused because there were too many; the server counts what was in it.
     pub(crate) fn count_rate_limited(&self, load: Load) {
+        self.tell(format_args!("the server asked for a pause rather than take {load}"));
         self.rate_limited.fetch_add(load.spans, Ordering::Relaxed);
-        self.count_sent(load);
+        self.count_answered(load);
     }
 
     /// What was in an envelope, or would have been, is lost.
     pub(crate) fn count_lost(&self, reason: LossReason, load: Load) {
+        if load.spans > 0 {
+            self.tell(format_args!("{load} is lost: {}", reason.as_str()));
+        }
         self.losses.add(reason, load.spans);
         #[cfg(feature = "legacy")]
         self.legacy.count_lost(reason, load.transactions);
@@ -258,6 +269,18 @@ impl Core {
 
     pub(crate) fn stats(&self) -> Stats {
         Stats::read(self)
+    }
+
+    /// Tells what was done, where the option `debug` asks for it. Not for the path of a span.
+    pub(crate) fn tell(&self, what: fmt::Arguments<'_>) {
+        tell(self.settings.debug, what);
+    }
+}
+
+/// Tells what was done, if that is asked for. A logger is the user's code: it may be instrumented, or panic.
+fn tell(debug: bool, what: fmt::Arguments<'_>) {
+    if debug {
+        context::call_user(|| log::debug!("sentry: {what}"));
     }
 }
 

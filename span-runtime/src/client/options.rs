@@ -50,6 +50,8 @@ pub struct Options {
     pub(super) request_timeout: Option<Duration>,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) send_client_reports: Option<bool>,
+    pub(super) report_every: Option<Duration>,
+    pub(super) debug: Option<bool>,
     pub(super) transport: Option<Box<dyn Transport>>,
     pub(super) trace_lifecycle: Option<TraceLifecycle>,
     /// What the crate declared whose `init` this goes to, where that can be known.
@@ -58,22 +60,25 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options at their defaults, without a look at the environment. Without a DSN or a transport nothing is recorded
-    /// and nothing is sent.
+    /// Options at their defaults, without a look at the environment: what a test does must not depend on where it runs. Without a
+    /// DSN or a transport nothing is recorded and nothing is sent.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Options that fall back to the environment: `SENTRY_DSN`, `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_RELEASE`,
-    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE`. With `SENTRY_TRACE` and `SENTRY_BAGGAGE`, which
-    /// a parent process sets by [`TraceHeaders::variables`](crate::TraceHeaders::variables), all traces of this process that come from
-    /// nowhere else continue that of the parent. A variable that is empty counts as not set; one that
+    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE` and `SENTRY_DEBUG`. With `SENTRY_TRACE` and
+    /// `SENTRY_BAGGAGE`, which a parent process sets by [`TraceHeaders::variables`](crate::TraceHeaders::variables), all traces of
+    /// this process that come from nowhere else continue that of the parent. A variable that is empty counts as not set; one that
     /// holds nonsense is an error from [`init`](crate::init).
     pub fn from_env() -> Self {
         Options { from_env: true, ..Self::default() }
     }
 
-    /// Where to send: `https://<key>@<host>/<project>`. Default: nowhere, which switches everything off.
+    /// Where to send: `https://<key>@<host>/<project>`. Default: nowhere, which switches everything off, so that a program can be
+    /// built with its spans and run where nobody looks at them.
+    ///
+    /// From the environment: `SENTRY_DSN`. An empty one is none.
     #[must_use]
     pub fn dsn(mut self, dsn: impl Into<String>) -> Self {
         self.dsn = Some(dsn.into());
@@ -82,6 +87,8 @@ impl Options {
 
     /// The share of traces that are recorded, from 0 to 1. Default: not set, which means that tracing is off, as in
     /// every SDK of Sentry: nobody should pay for spans that they did not ask for.
+    ///
+    /// From the environment: `SENTRY_TRACES_SAMPLE_RATE`.
     #[must_use]
     pub fn traces_sample_rate(mut self, rate: f64) -> Self {
         self.traces_sample_rate = Some(rate);
@@ -89,7 +96,7 @@ impl Options {
     }
 
     /// Decides for each segment by which rate it is sampled, from 0 (not) to 1 (always). It wins over the decision that came with a trace,
-    /// and over [`traces_sample_rate`](Self::traces_sample_rate). Default: none.
+    /// and over [`traces_sample_rate`](Self::traces_sample_rate). Default: none; a fixed rate is enough for most.
     ///
     /// It is called on the thread that starts the segment, and keeps that one waiting only. Spans that it starts record nothing. If it
     /// panics or returns something else than a rate, the segment is not sampled; that is said once through `log`.
@@ -109,7 +116,7 @@ impl Options {
     }
 
     /// Spans that are not to be recorded: by name, which is the whole of it, by [`Pattern`], or by [`IgnoreRule`]. Several calls add up.
-    /// Default: none.
+    /// Default: none; nothing is left out that nobody named.
     ///
     /// A rule is judged when a span starts, on what it starts with. With a segment, all that is below it is left out; any other span is
     /// left out alone, and what is below it becomes the child of its nearest ancestor that is not.
@@ -120,7 +127,7 @@ impl Options {
     }
 
     /// Is shown each finished span before it is sent, and may rename it and change its attributes; to leave spans out, there is
-    /// [`ignore_spans`](Self::ignore_spans). Default: none.
+    /// [`ignore_spans`](Self::ignore_spans). Default: none, and then there is no thread for it.
     ///
     /// It is called on a thread of its own: a slow one delays what is sent, and nothing else. Spans that it starts record nothing, and a
     /// flush waits in vain for what it is inside of. If it panics, the span is sent as it was; that is said once through `log`.
@@ -150,7 +157,7 @@ impl Options {
     }
 
     /// Whether attributes are sent that say who a user is or which address they have: `user.*`, `client.address` and the like.
-    /// Default: false; they are left out, whoever set them.
+    /// Default: false; they are left out, whoever set them, because what has been sent cannot be taken back.
     #[must_use]
     pub fn send_default_pii(mut self, send: bool) -> Self {
         self.send_default_pii = send;
@@ -166,14 +173,16 @@ impl Options {
     }
 
     /// Which URLs are told of a trace by [`trace_headers_for`](crate::trace_headers_for): those that hold one of these texts, or match one
-    /// of these [`Pattern`]s. Default: all, as in every SDK of Sentry for servers. An empty list is none.
+    /// of these [`Pattern`]s. Default: all, as in every SDK of Sentry for servers, because a service mostly calls its own kind. An empty
+    /// list is none.
     #[must_use]
     pub fn trace_propagation_targets<P: Into<Pattern>>(mut self, targets: impl IntoIterator<Item = P>) -> Self {
         self.trace_propagation_targets = Some(targets.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Whether W3C's `traceparent` goes out beside `sentry-trace`. Default: false; it is for services that know nothing of Sentry.
+    /// Whether W3C's `traceparent` goes out beside `sentry-trace`. Default: false, because it is for services that know nothing of
+    /// Sentry, and whoever has those knows.
     #[must_use]
     pub fn propagate_traceparent(mut self, propagate: bool) -> Self {
         self.propagate_traceparent = propagate;
@@ -181,7 +190,7 @@ impl Options {
     }
 
     /// The number of your organisation; a trace of another one is not continued. Default: the one that the host of the DSN begins with, as
-    /// in `o123.ingest.sentry.io`.
+    /// in `o123.ingest.sentry.io`, which is right for all but servers of one's own.
     #[must_use]
     pub fn org_id(mut self, org_id: impl Into<String>) -> Self {
         self.org_id = Some(org_id.into());
@@ -189,7 +198,7 @@ impl Options {
     }
 
     /// Whether a trace is continued only if its organisation is known and the same. Default: false: one that does not say where it comes
-    /// from is continued.
+    /// from is continued, because older SDKs never say.
     #[must_use]
     pub fn strict_trace_continuation(mut self, strict: bool) -> Self {
         self.strict_trace_continuation = strict;
@@ -205,21 +214,28 @@ impl Options {
         self
     }
 
-    /// The release of the program, as `name@version`. Default: none.
+    /// The release of the program, as `name@version`. Default: none; a library cannot know the version of the program that it is in.
+    ///
+    /// From the environment: `SENTRY_RELEASE`. An empty one is none.
     #[must_use]
     pub fn release(mut self, release: impl Into<String>) -> Self {
         self.release = Some(release.into());
         self
     }
 
-    /// The environment that the program runs in. Default: `production`, as in every SDK of Sentry.
+    /// The environment that the program runs in. Default: `production`, as in every SDK of Sentry, so that it is the other environments
+    /// that have to say so.
+    ///
+    /// From the environment: `SENTRY_ENVIRONMENT`.
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.environment = Some(environment.into());
         self
     }
 
-    /// The distribution of the release. Default: none.
+    /// The distribution of the release: a build or a variant of it. Default: none; most releases have one.
+    ///
+    /// From the environment: `SENTRY_DIST`.
     #[must_use]
     pub fn dist(mut self, dist: impl Into<String>) -> Self {
         self.dist = Some(dist.into());
@@ -227,14 +243,17 @@ impl Options {
     }
 
     /// The name of the machine, sent as `server.address`. Default: the host name, where it can be read without a
-    /// system call of our own (`HOSTNAME`, or Linux's `/proc/sys/kernel/hostname`).
+    /// system call of our own (`HOSTNAME`, or Linux's `/proc/sys/kernel/hostname`), as one machine of many is the first thing that one
+    /// looks for. An empty one is none.
+    ///
+    /// From the environment: `SENTRY_SERVER_NAME`.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// The bound in bytes for everything between a span's end and the socket; at least 1 MiB. Default: 64 MiB, which
+    /// The bound in bytes for everything between a span's end and the socket; from 1 MiB to 1 GiB. Default: 64 MiB, which
     /// holds a burst of 300,000 spans and is little beside a service that makes such bursts. Memory is taken when
     /// it is needed and given back.
     ///
@@ -247,7 +266,7 @@ impl Options {
         self
     }
 
-    /// How long one request may take, in whole seconds, at least 1. Default: 30 s; a request holds up nothing but
+    /// How long one request may take, in whole seconds, from 1 s to a day. Default: 30 s; a request holds up nothing but
     /// the next request.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
@@ -255,7 +274,8 @@ impl Options {
         self
     }
 
-    /// How long the drop of the guard may wait for what is still on its way. Default: 2 s, as in every SDK of Sentry.
+    /// How long the drop of the guard may wait for what is still on its way. Default: 2 s, as in every SDK of Sentry: enough for a
+    /// server that answers, and not too long for one that does not.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = Some(timeout);
@@ -269,8 +289,26 @@ impl Options {
         self
     }
 
-    /// Sends envelopes by this transport rather than over HTTP to the DSN's host. A DSN is still wanted for the key in
-    /// the envelopes; without one a key of zeros stands in.
+    /// How often losses go alone, if nothing takes them along. For tests of this crate, which cannot wait for it.
+    #[cfg(test)]
+    pub(crate) fn report_every(mut self, interval: Duration) -> Self {
+        self.report_every = Some(interval);
+        self
+    }
+
+    /// Whether what the runtime does is told through the crate `log`, at its level `debug`: how it was set up, what became of each
+    /// envelope, flushes, and the numbers at the end; spans one by one are not. Default: false, because it is for finding out why nothing
+    /// arrives, and noise otherwise. Trouble, such as an envelope that the server refuses, is told without it.
+    ///
+    /// From the environment: `SENTRY_DEBUG`, which is `true` or `false`.
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// Sends envelopes by this transport rather than over HTTP to the DSN's host. Default: HTTP, which is what a DSN is for. A DSN is
+    /// still wanted for the key in the envelopes; without one a key of zeros stands in.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
@@ -281,6 +319,8 @@ impl Options {
     /// [`Stream`](TraceLifecycle::Stream), also where the legacy API is built in, because a cargo feature that some dependency
     /// switches on must not change what a program does that streams. The `init` of the legacy API, which a crate with
     /// `lifecycle!(static)` calls, has the default [`Static`](TraceLifecycle::Static).
+    ///
+    /// From the environment: `SENTRY_TRACE_LIFECYCLE`, which is `stream` or `static`.
     #[must_use]
     pub fn trace_lifecycle(mut self, lifecycle: TraceLifecycle) -> Self {
         self.trace_lifecycle = Some(lifecycle);

@@ -1,10 +1,10 @@
 //! Options that were checked: what the rest of the crate reads.
 
-use std::env;
 use std::fmt;
 use std::time::Duration;
 
-use super::{InitError, Options};
+use super::environment::Environment;
+use super::{InitError, Options, tell};
 use crate::TraceLifecycle;
 use crate::filter::{IgnoreRules, Matcher, Pattern, Where};
 use crate::hook::BeforeSendSpan;
@@ -20,28 +20,23 @@ pub(crate) const DEFAULT_MAX_BUFFER_BYTES: usize = 64 << 20;
 /// The least that [`Options::max_buffer_bytes`] takes.
 pub(super) const LEAST_BUFFER_BYTES: usize = 1 << 20;
 
-impl Options {
-    fn resolve_lifecycle(&self, environment: &Environment) -> Result<TraceLifecycle, InitError> {
-        let chosen = match self.trace_lifecycle {
-            Some(lifecycle) => Some(lifecycle),
-            None => environment.lifecycle("SENTRY_TRACE_LIFECYCLE")?,
-        };
-        match (chosen, self.declared) {
-            (Some(chosen), Some(declared)) if chosen != declared => Err(InitError::Lifecycles { chosen, declared }),
-            (Some(TraceLifecycle::Static), _) if !cfg!(feature = "legacy") => Err(InitError::NoLegacy),
-            _ => Ok(chosen.or(self.declared).unwrap_or_default()),
-        }
-    }
+/// The most that it takes: the hand-over has a place ready for each chunk that could be.
+pub(super) const MOST_BUFFER_BYTES: usize = 1 << 30;
 
+/// What [`Options::request_timeout`] takes; the clock of a request ends somewhere.
+const REQUEST_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+
+/// Losses go alone when no envelope took them for this long. (behaviour 49)
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+impl Options {
     /// Checks everything. `None` if there is nowhere to send.
     pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
-        let environment = Environment { read: self.from_env };
+        let environment = Environment::new(self.from_env);
+        let debug =
+            self.debug.map_or_else(|| environment.flag("SENTRY_DEBUG"), |debug| Ok(Some(debug)))?.unwrap_or(false);
         let trace_lifecycle = self.resolve_lifecycle(&environment)?;
-        let dsn = match self.dsn {
-            Some(dsn) => Some(dsn),
-            None => environment.text("SENTRY_DSN")?,
-        };
-        let dsn = dsn.filter(|dsn| !dsn.trim().is_empty()).map(|dsn| Dsn::parse(dsn.trim())).transpose()?;
+        let dsn = self.resolve_dsn(&environment)?;
         let traces_sample_rate = match self.traces_sample_rate {
             Some(rate) => Some(check_rate(rate).ok_or(InitError::SampleRate { given: rate })?),
             None => environment.rate("SENTRY_TRACES_SAMPLE_RATE")?,
@@ -52,15 +47,17 @@ impl Options {
             reason,
         })?;
         let targets = self.trace_propagation_targets.as_deref().map(compile_targets).transpose()?;
-        if self.org_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
-            return Err(InitError::OrgId);
+        let org_id = self.org_id.as_deref().map(check_org_id).transpose()?;
+        let scrubber = self.scrubber.unwrap_or_else(|| Some(Scrubber::default()));
+        if let Some(word) = scrubber.as_ref().and_then(Scrubber::idle_word) {
+            return Err(InitError::ScrubbedWord { given: word.to_owned() });
         }
         let max_buffer_bytes = self.max_buffer_bytes.unwrap_or(DEFAULT_MAX_BUFFER_BYTES);
-        if max_buffer_bytes < LEAST_BUFFER_BYTES {
+        if !(LEAST_BUFFER_BYTES..=MOST_BUFFER_BYTES).contains(&max_buffer_bytes) {
             return Err(InitError::BufferBytes { given: max_buffer_bytes });
         }
         let request_timeout = self.request_timeout.unwrap_or(Duration::from_secs(30));
-        if request_timeout < Duration::from_secs(1) {
+        if !REQUEST_TIMEOUTS.contains(&request_timeout) {
             return Err(InitError::RequestTimeout { given: request_timeout });
         }
         let release = self.release.map_or_else(|| environment.text("SENTRY_RELEASE"), |release| Ok(Some(release)))?;
@@ -72,7 +69,10 @@ impl Options {
         let dsn = match (dsn, &self.transport) {
             (Some(dsn), _) => dsn,
             (None, Some(_)) => Dsn::stand_in(),
-            (None, None) => return Ok(None),
+            (None, None) => {
+                tell(debug, format_args!("there is no dsn and no transport, so nothing is recorded"));
+                return Ok(None);
+            }
         };
         if self.transport.is_none() && dsn.is_https() && !cfg!(feature = "tls") {
             return Err(InitError::NoTls);
@@ -84,12 +84,12 @@ impl Options {
             traces_sampler: self.traces_sampler,
             ignore_spans,
             before_send_span: self.before_send_span,
-            scrubber: self.scrubber.unwrap_or_else(|| Some(Scrubber::default())),
+            scrubber,
             send_default_pii: self.send_default_pii,
             record_command_args: self.record_command_args,
             targets,
             propagate_traceparent: self.propagate_traceparent,
-            org_id: self.org_id.map(|id| id.trim().to_owned()),
+            org_id,
             strict_trace_continuation: self.strict_trace_continuation,
             enable_backpressure_handling: self.enable_backpressure_handling.unwrap_or(true),
             continued: None,
@@ -101,11 +101,34 @@ impl Options {
             request_timeout,
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
             send_client_reports: self.send_client_reports.unwrap_or(true),
+            report_every: self.report_every.unwrap_or(REPORT_EVERY),
+            debug,
         };
         if self.from_env {
             settings.continued = Incoming::from_env().filter(|incoming| settings.welcomes(incoming));
         }
         Ok(Some(Resolved { settings, transport: self.transport }))
+    }
+
+    fn resolve_dsn(&self, environment: &Environment) -> Result<Option<Dsn>, InitError> {
+        let (variable, dsn) = match &self.dsn {
+            Some(dsn) => (None, Some(dsn.clone())),
+            None => (Some("SENTRY_DSN"), environment.lossy("SENTRY_DSN")),
+        };
+        let dsn = dsn.filter(|dsn| !dsn.trim().is_empty()).map(|dsn| Dsn::parse(dsn.trim()));
+        dsn.transpose().map_err(|error| InitError::Dsn { variable, error })
+    }
+
+    fn resolve_lifecycle(&self, environment: &Environment) -> Result<TraceLifecycle, InitError> {
+        let chosen = match self.trace_lifecycle {
+            Some(lifecycle) => Some(lifecycle),
+            None => environment.lifecycle("SENTRY_TRACE_LIFECYCLE")?,
+        };
+        match (chosen, self.declared) {
+            (Some(chosen), Some(declared)) if chosen != declared => Err(InitError::Lifecycles { chosen, declared }),
+            (Some(TraceLifecycle::Static), _) if !cfg!(feature = "legacy") => Err(InitError::NoLegacy),
+            _ => Ok(chosen.or(self.declared).unwrap_or_default()),
+        }
     }
 }
 
@@ -143,6 +166,9 @@ pub(crate) struct Settings {
     pub(crate) request_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) send_client_reports: bool,
+    /// Losses go alone when no envelope took them for this long.
+    pub(crate) report_every: Duration,
+    pub(crate) debug: bool,
 }
 
 impl Settings {
@@ -173,11 +199,15 @@ impl Settings {
 }
 
 impl fmt::Debug for Settings {
+    /// Without the DSN's key, so that settings can be logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("dsn", &self.dsn)
             .field("trace_lifecycle", &self.trace_lifecycle)
             .field("traces_sample_rate", &self.traces_sample_rate)
+            .field("traces_sampler", &self.traces_sampler.is_some())
+            .field("release", &self.release)
+            .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
 }
@@ -191,57 +221,37 @@ fn compile_targets(targets: &[Pattern]) -> Result<Vec<Matcher>, InitError> {
     targets.iter().map(compile).collect()
 }
 
-fn check_rate(rate: f64) -> Option<f64> {
+/// The number of an organisation. A text that is none would match no trace that comes in, and so cut each one.
+fn check_org_id(given: &str) -> Result<String, InitError> {
+    let id = given.trim();
+    let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| id.to_owned()).ok_or_else(|| InitError::OrgId { given: given.to_owned() })
+}
+
+pub(super) fn check_rate(rate: f64) -> Option<f64> {
     (0.0..=1.0).contains(&rate).then_some(rate)
 }
 
 fn host_name() -> Option<String> {
     let from_system = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).or_else(from_system).map(|name| name.trim().to_owned())
-}
-
-/// The process's environment, if it is to be read.
-struct Environment {
-    read: bool,
-}
-
-impl Environment {
-    fn text(&self, name: &'static str) -> Result<Option<String>, InitError> {
-        if !self.read {
-            return Ok(None);
-        }
-        match env::var(name) {
-            Ok(value) if value.trim().is_empty() => Ok(None),
-            Ok(value) => Ok(Some(value.trim().to_owned())),
-            Err(env::VarError::NotPresent) => Ok(None),
-            Err(env::VarError::NotUnicode(value)) => Err(InitError::Environment {
-                name,
-                given: value.to_string_lossy().into_owned(),
-                expected: "text in UTF-8",
-            }),
-        }
-    }
-
-    fn lifecycle(&self, name: &'static str) -> Result<Option<TraceLifecycle>, InitError> {
-        let Some(given) = self.text(name)? else { return Ok(None) };
-        match TraceLifecycle::by_name(&given) {
-            Some(lifecycle) => Ok(Some(lifecycle)),
-            None => Err(InitError::Environment { name, given, expected: "`stream` or `static`" }),
-        }
-    }
-
-    fn rate(&self, name: &'static str) -> Result<Option<f64>, InitError> {
-        let Some(given) = self.text(name)? else { return Ok(None) };
-        match given.parse().ok().and_then(check_rate) {
-            Some(rate) => Ok(Some(rate)),
-            None => Err(InitError::Environment { name, given, expected: "a number from 0 to 1" }),
-        }
-    }
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .or_else(from_system)
+        .map(|name| name.trim().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // behaviour 49
+    #[test]
+    fn losses_that_nothing_takes_along_are_told_of_every_30_seconds() {
+        let options = Options::new().transport(crate::testing::CaptureTransport::new());
+        let settings = options.resolve().expect("the options are valid").expect("there is somewhere to send").settings;
+        assert_eq!(settings.report_every, Duration::from_secs(30));
+    }
 
     #[test]
     fn https_without_tls_is_refused_and_not_tried() {

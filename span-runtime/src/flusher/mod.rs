@@ -47,9 +47,6 @@ const NAP: Duration = Duration::from_millis(10);
 /// After this long without a span it goes into deep sleep, from which the next span wakes it.
 const IDLE: Duration = Duration::from_millis(300);
 
-/// Losses go alone when no envelope took them for this long.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
-
 /// How often the losses are compared with what was reported, which sums up over all threads.
 const REPORT_WITH: Duration = Duration::from_secs(1);
 
@@ -285,8 +282,10 @@ impl Flusher {
         while self.has_room() {
             // The next that can be made an envelope of: one that the hook has seen, where there is one.
             let hooked = self.hook.as_mut().map(Stage::take);
-            let Some(batch) = hooked.unwrap_or_else(|| self.next_due(now)) else { break };
-            self.send(batch);
+            let Some(batch) = hooked.unwrap_or_else(|| self.batches.next_due()) else { break };
+            if let Some(batch) = self.unless_paused(batch, now) {
+                self.send(batch);
+            }
         }
         while self.hook.as_ref().is_some_and(Stage::has_room) {
             let (Some(batch), Some(hook)) = (self.next_due(now), &mut self.hook) else { break };
@@ -300,17 +299,24 @@ impl Flusher {
         self.transport.queued_bytes() < self.most_queued
     }
 
-    /// The batch that has been due for longest. While the server wants to be spared, batches are dropped here, before any work is put
-    /// into them. (behaviour 52)
+    /// The batch that has been due for longest, of those that are not dropped.
     fn next_due(&mut self, now: Instant) -> Option<Batch> {
         loop {
             let batch = self.batches.next_due()?;
-            if self.transport.limits().spans_until(now).is_none() {
+            if let Some(batch) = self.unless_paused(batch, now) {
                 return Some(batch);
             }
-            self.batches.discharge(batch.charged());
-            self.core.losses.add(LossReason::RatelimitBackoff, batch.spans());
         }
+    }
+
+    /// The batch, unless the server wants to be spared: then it is dropped, before any more work is put into it. (behaviour 52)
+    fn unless_paused(&self, batch: Batch, now: Instant) -> Option<Batch> {
+        if self.transport.limits().spans_until(now).is_none() {
+            return Some(batch);
+        }
+        self.batches.discharge(batch.charged());
+        self.core.losses.add(LossReason::RatelimitBackoff, batch.spans());
+        None
     }
 
     /// Looks at the health of the pipeline, and has fewer traces sampled while it is bad. (behaviour 27)
@@ -368,7 +374,8 @@ impl Flusher {
                 Added::Full(text) => {
                     let full = mem::replace(&mut writer, EnvelopeWriter::new(Vec::new()));
                     writer.add(|buffer| buffer.extend_from_slice(&text));
-                    self.submit(full, header, number);
+                    // The batch is through with its last envelope only.
+                    self.submit(full, header, number - 1);
                 }
             }
         }
@@ -425,21 +432,23 @@ impl Flusher {
 
     /// Sends losses in an envelope of their own when none of spans has taken them along.
     fn report_alone(&mut self, now: Instant) {
-        // While the server takes nothing at all, the counts wait.
-        if now.saturating_duration_since(self.report_sent) >= REPORT_EVERY
-            && self.transport.limits().everything_until(now).is_none()
-        {
-            self.report_sent = now;
-            self.send_report();
+        if now.saturating_duration_since(self.report_sent) >= self.core.settings.report_every {
+            self.send_report(now);
         }
     }
 
-    fn send_report(&mut self) {
+    fn send_report(&mut self, now: Instant) {
+        // While the server takes nothing at all, the counts wait.
+        if self.transport.limits().everything_until(now).is_some() {
+            return;
+        }
+        self.report_sent = now;
         if let Some(report) = self.take_report(Duration::ZERO) {
             let mut bytes = b"{}\n".to_vec();
             bytes.extend_from_slice(&write_report(&report, UnixNanos::of(SystemTime::now())));
-            let number = self.batches.last_number();
             let envelope = Envelope::new(bytes);
+            // Batches that are still to come have lower numbers than the last; this one says nothing about them.
+            let number = 0;
             self.transport.submit(Outgoing { envelope, load: Load::default(), report: Some(report), number });
         }
     }
@@ -452,7 +461,11 @@ impl Flusher {
             return;
         }
         self.consumer.trim();
-        let next = self.batches.next_deadline().map(|at| at.saturating_duration_since(now)).unwrap_or(REPORT_EVERY);
+        let next = self
+            .batches
+            .next_deadline()
+            .map(|at| at.saturating_duration_since(now))
+            .unwrap_or(self.core.settings.report_every);
         // A rate that was lowered comes back also while nothing is sent.
         let next = if self.core.halvings() > 0 { next.min(MONITOR_EVERY) } else { next };
         let (consumer, commands) = (&self.consumer, &self.commands);
@@ -479,7 +492,7 @@ impl Flusher {
             self.send_due(now);
             if !report_sent && self.is_through(self.batches.last_number()) {
                 report_sent = true;
-                self.send_report();
+                self.send_report(now);
             }
             arrived.upto = self.batches.last_number();
             if self.is_through(arrived.upto) && self.transport.queued_bytes() == 0 || now >= deadline {

@@ -57,10 +57,14 @@ impl fmt::Display for ParseDsnError {
             ParseDsnError::NoPublicKey => f.write_str("it has no public key; https://KEY@host/project would work"),
             ParseDsnError::PublicKey => f.write_str("its public key may hold ASCII letters, digits, `-` and `_` only"),
             ParseDsnError::NoHost => f.write_str("it has no host; https://key@HOST/project would work"),
-            ParseDsnError::Host { given } => write!(f, "`{given}` is no host name"),
+            ParseDsnError::Host { given } => {
+                write!(f, "`{given}` is no host name; https://key@HOST/project would work")
+            }
             ParseDsnError::Port { given } => write!(f, "the port `{given}` is no number from 1 to 65535"),
             ParseDsnError::NoProject => f.write_str("it has no project; https://key@host/PROJECT would work"),
-            ParseDsnError::Project { given } => write!(f, "the project `{given}` is not a number"),
+            ParseDsnError::Project { given } => {
+                write!(f, "the project `{given}` is not a number; https://key@host/42 would work")
+            }
             ParseDsnError::Path => f.write_str("its path may hold visible ASCII characters only"),
         }
     }
