@@ -70,6 +70,20 @@ impl Kind {
         };
         (id, (number as u64) << 32 | tag)
     }
+
+    #[inline(always)]
+    fn unpack(id: u64, at: u64) -> Self {
+        let number = (at >> 32) as u32;
+        match at & KINDS {
+            RECORDING => Kind::Recording { id, index: number },
+            UNSENT => Kind::Unsent { token: id, index: number },
+            UNSAMPLED_CHILD => {
+                // Eight bits, which it was put in as.
+                Kind::UnsampledChild { runtime: number, loss: LossReason::of_unsampled((at >> LOSS) as u8) }
+            }
+            _ => Kind::Nothing,
+        }
+    }
 }
 
 impl SpanGuard {
@@ -85,17 +99,7 @@ impl SpanGuard {
 
     #[inline(always)]
     fn kind(&self) -> Kind {
-        let number = (self.at >> 32) as u32;
-        match self.at & KINDS {
-            RECORDING => Kind::Recording { id: self.id, index: number },
-            UNSENT => Kind::Unsent { token: self.id, index: number },
-            UNSAMPLED_CHILD => {
-                // Eight bits, which it was put in as.
-                let loss = LossReason::of_unsampled((self.at >> LOSS) as u8);
-                Kind::UnsampledChild { runtime: number, loss }
-            }
-            _ => Kind::Nothing,
-        }
+        Kind::unpack(self.id, self.at)
     }
 
     #[inline]
@@ -192,23 +196,22 @@ fn end_recording(id: u64, index: u32) {
     context::with(|local| local.end(id, index, end));
 }
 
-/// Ends what the guard was for: out of line, and the same for all call sites.
+/// Ends what a guard of these two words was for: out of line, and the same for all call sites.
 #[inline(never)]
-fn end(mut guard: SpanGuard) {
-    match guard.kind() {
+fn end(id: u64, at: u64) {
+    match Kind::unpack(id, at) {
         Kind::Recording { id, index } => end_recording(id, index),
         Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
-        Kind::Unsent { .. } => guard.close(None),
+        Kind::Unsent { token, index } => context::end_unsent(token, index),
         Kind::Nothing => {}
     }
-    std::mem::forget(guard);
 }
 
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
         if !self.is_nothing() {
-            end(SpanGuard::packed((self.id, self.at)));
+            end(self.id, self.at);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::dsc::undecided;
 use super::{
-    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, SENTRY_TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
+    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
 };
 use crate::client::Core;
 use crate::ids::SpanId;
@@ -119,7 +119,7 @@ impl TraceHeaders {
 
     /// The variables for the environment of a child process: `SENTRY_TRACE` and `SENTRY_BAGGAGE`.
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [(SENTRY_TRACE_VARIABLE, &self.sentry_trace), (BAGGAGE_VARIABLE, &self.baggage)];
+        let all = [(TRACE_VARIABLE, &self.sentry_trace), (BAGGAGE_VARIABLE, &self.baggage)];
         all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 

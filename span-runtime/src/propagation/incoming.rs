@@ -2,7 +2,7 @@
 
 use super::baggage::{MOST_BYTES, within_bounds};
 use super::{
-    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, SENTRY_TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
+    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
 };
 use crate::ids::{SpanId, TraceId};
 
@@ -95,7 +95,7 @@ impl Incoming {
 
     /// As [`from_headers`](Self::from_headers), from the process's environment.
     pub(crate) fn from_env() -> Option<Self> {
-        let variables = [(SENTRY_TRACE, SENTRY_TRACE_VARIABLE), (BAGGAGE, BAGGAGE_VARIABLE)];
+        let variables = [(SENTRY_TRACE, TRACE_VARIABLE), (BAGGAGE, BAGGAGE_VARIABLE)];
         Self::from_headers(
             variables.into_iter().filter_map(|(name, variable)| Some((name, std::env::var(variable).ok()?))),
         )

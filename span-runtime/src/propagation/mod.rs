@@ -31,5 +31,5 @@ pub(crate) const SENTRY_TRACE: &str = "sentry-trace";
 pub(crate) const BAGGAGE: &str = "baggage";
 pub(crate) const TRACEPARENT: &str = "traceparent";
 /// And of the variables that carry them into a child process.
-pub(crate) const SENTRY_TRACE_VARIABLE: &str = "SENTRY_TRACE";
+pub(crate) const TRACE_VARIABLE: &str = "SENTRY_TRACE";
 pub(crate) const BAGGAGE_VARIABLE: &str = "SENTRY_BAGGAGE";
