@@ -106,11 +106,13 @@ impl<'a> Printer<'a> {
             (Held::Current, false) => quote_spanned!(ours()=> enter_with),
             (Held::Detached, false) => quote_spanned!(ours()=> start_detached),
         };
-        let closure = match lines.is_empty() {
-            true => quote_spanned!(ours()=> |_| {}),
-            false => quote_spanned!(ours()=> |__span_start| { #lines }),
-        };
-        quote_spanned!(ours()=> #rt::#start(#site, #parent, #closure))
+        if lines.is_empty() {
+            return match (held, inactive) {
+                (Held::Detached, false) => quote_spanned!(ours()=> #rt::start_detached_plain(#site, #parent)),
+                _ => quote_spanned!(ours()=> #rt::#start(#site, #parent, |_| {})),
+            };
+        }
+        quote_spanned!(ours()=> #rt::#start(#site, #parent, |__span_start| { #lines }))
     }
 
     /// The start of almost every span: of a name that is known now, and current on its thread. The keys are static, and only the values

@@ -118,6 +118,12 @@ pub fn start_detached(site: &'static Callsite, parent: Parent, start: impl FnOnc
     begin_owned(&parent, Site::Call(site), &mut details)
 }
 
+/// As [`start_detached`], with nothing to evaluate.
+#[inline]
+pub fn start_detached_plain(site: &'static Callsite, parent: Parent) -> Span {
+    begin_owned(&parent, Site::Call(site), &mut Details::default())
+}
+
 /// Whether the span may record, so that its start closure is to be run, with nothing borrowed. It gets the memory of an
 /// earlier span's attributes.
 #[inline(never)]

@@ -189,29 +189,31 @@ impl SpanGuard {
     }
 }
 
-/// Ends a span of this thread's stack now.
+/// Ends a span of this thread's stack now: out of line, and the same for all call sites.
 #[inline(never)]
 fn end_recording(id: u64, index: u32) {
     let end = Reading::now();
     context::with(|local| local.end(id, index, end));
 }
 
-/// Ends what a guard of these two words was for: out of line, and the same for all call sites.
+/// Ends what a guard of these two words was for, which records nothing: out of line as well.
 #[inline(never)]
-fn end(id: u64, at: u64) {
+fn end_other(id: u64, at: u64) {
     match Kind::unpack(id, at) {
-        Kind::Recording { id, index } => end_recording(id, index),
         Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
         Kind::Unsent { token, index } => context::end_unsent(token, index),
-        Kind::Nothing => {}
+        Kind::Recording { .. } | Kind::Nothing => {}
     }
 }
 
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_nothing() {
-            end(self.id, self.at);
+        match self.at & KINDS {
+            NOTHING => {}
+            // The index is the upper half.
+            RECORDING => end_recording(self.id, (self.at >> 32) as u32),
+            _ => end_other(self.id, self.at),
         }
     }
 }

@@ -506,7 +506,10 @@ impl Local {
         let Local { stack, lanes, boxes, .. } = self;
         let own = open.segment.take();
         if let Some(segment) = own.as_ref().or_else(|| stack.segment_at(open.base)) {
-            lanes.of(&segment.core).hand_over(segment, &mut open, end, at);
+            let lane = lanes.of(&segment.core);
+            if at.is_some() || !open.is_simple() || !lane.hand_over_near(segment, &mut open, end) {
+                lane.hand_over(segment, &mut open, end, at);
+            }
         }
         if boxes.len() < KEEP_BOXES && open.is_blank() {
             boxes.push(open);
@@ -554,6 +557,13 @@ impl Local {
         own
     }
 
+    #[cold]
+    fn attach_above(&mut self, above: &mut Vec<Entry>) {
+        for entry in above.drain(..) {
+            self.stack.push(entry);
+        }
+    }
+
     /// Takes off what is above `found`, each with a segment of its own.
     #[cold]
     fn detach_above(&mut self, found: usize, above: &mut Vec<Entry>) {
@@ -582,8 +592,8 @@ impl Local {
     #[inline]
     pub(crate) fn attach(&mut self, own: Entry, above: &mut Vec<Entry>) -> u32 {
         let index = self.stack.push(own);
-        for entry in above.drain(..) {
-            self.stack.push(entry);
+        if !above.is_empty() {
+            self.attach_above(above);
         }
         self.mark();
         index

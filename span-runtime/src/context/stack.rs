@@ -49,6 +49,17 @@ impl Entry {
             Entry::Ended(_) => 0,
         }
     }
+
+    /// The segment that it keeps.
+    #[inline(never)]
+    fn segment(&self) -> Option<&Arc<Segment>> {
+        match self {
+            Entry::Span(span) => span.segment.as_ref(),
+            Entry::Ended(segment) => segment.as_ref(),
+            Entry::Context(_, handle) => handle.place().map(|(segment, _)| segment),
+            Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence(_) => None,
+        }
+    }
 }
 
 /// An entry as it stands on the stack.
@@ -90,14 +101,13 @@ impl Frame {
         }
     }
 
-    #[inline]
+    /// The segment that this entry keeps. A span in place keeps none: it finds it further down.
+    #[inline(always)]
     fn segment(&self) -> Option<&Arc<Segment>> {
         match &self.other {
             Some(Entry::Span(span)) => span.segment.as_ref(),
-            None => self.span.segment.as_ref(),
-            Some(Entry::Ended(segment)) => segment.as_ref(),
-            Some(Entry::Context(_, handle)) => handle.place().map(|(segment, _)| segment),
-            Some(Entry::Trace(..) | Entry::Runtime(..) | Entry::Silence(_)) => None,
+            Some(other) => other.segment(),
+            None => None,
         }
     }
 

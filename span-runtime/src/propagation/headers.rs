@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::dsc::undecided;
-use super::{
-    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
-};
+use super::{BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, SentryTrace, TRACE_VARIABLE, TRACEPARENT, Traceparent};
 use crate::client::Core;
 use crate::ids::SpanId;
 use crate::segment::{Segment, Trace};

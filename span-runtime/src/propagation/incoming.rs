@@ -1,9 +1,7 @@
 //! What came with a trace from another process. (behaviours 28 to 31)
 
 use super::baggage::{MOST_BYTES, within_bounds};
-use super::{
-    BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, TRACE_VARIABLE, SentryTrace, TRACEPARENT, Traceparent,
-};
+use super::{BAGGAGE, BAGGAGE_VARIABLE, Baggage, SENTRY_TRACE, SentryTrace, TRACE_VARIABLE, TRACEPARENT, Traceparent};
 use crate::ids::{SpanId, TraceId};
 
 /// A trace that began elsewhere.
