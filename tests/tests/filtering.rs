@@ -1,9 +1,10 @@
-//! What is left out and what is changed on the way: `ignore_spans`, `before_send_span`, the scrubber. (behaviours 35 to 37)
+//! What is left out and what is changed on the way: `ignore_spans`, `before_send_span`, the scrubber.
+//! (behaviours 35 to 37)
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -289,7 +290,7 @@ fn an_ignored_segment_of_a_trace_that_came_in_changes_nothing_about_the_trace() 
     assert_eq!(named(&harness.finish(), "kept").parent_span_id.as_deref(), Some("b7ad6b7169203331"));
 }
 
-/// Where a child ends up that starts inside of two ignored spans, one in the other, for each way to start those.
+/// Runs something inside of ignored spans, one in the other where they nest.
 type Nested = fn(&dyn Fn());
 
 const NESTED: [(&str, Nested); 8] = [
@@ -610,13 +611,19 @@ fn a_segment_that_the_hook_renames_is_renamed_for_what_is_sent_later() {
     }
 }
 
-/// Hooks that misbehave at spans named `bad`, each with what is left of such a span's attribute `at`.
+/// What a hook does with a span that it should not do.
 type Misbehaving = fn(&mut FinishedSpan<'_>, &Around);
 
 /// What such a hook finds around it.
 struct Around {
-    runtime: Arc<OnceLock<Arc<Runtime>>>,
+    runtime: Arc<OnceLock<Weak<Runtime>>>,
     parent: Arc<OnceLock<SpanHandle>>,
+}
+
+impl Around {
+    fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.get().and_then(Weak::upgrade).expect("it lives as long as it has spans to send")
+    }
 }
 
 const MISBEHAVING: [(&str, Misbehaving); 6] = [
@@ -643,7 +650,7 @@ const MISBEHAVING: [(&str, Misbehaving); 6] = [
     ("starts spans in a trace, a runtime and below a span of its own choice", |_, around| {
         let _in_trace = new_trace().enter();
         assert!(!start_span("in the hook").start().is_sampled());
-        let _entered = around.runtime.get().map(|runtime| runtime.enter());
+        let _entered = around.runtime().enter();
         assert!(!start_span("in the hook").start().is_sampled());
         let parent = around.parent.get().expect("there is one");
         assert!(!start_span("in the hook").parent(parent).start().is_sampled());
@@ -655,12 +662,10 @@ const MISBEHAVING: [(&str, Misbehaving); 6] = [
         span.set_attribute("from the hook", true);
         span.set_name("from the hook");
         assert!(span.name().is_none() && trace_headers().is_empty());
-        let runtime = around.runtime.get().expect("there is one");
-        assert!(runtime.stats().started > 0);
+        assert!(around.runtime().stats().started > 0);
     }),
     ("waits for itself", |_, around| {
-        let runtime = around.runtime.get().expect("there is one");
-        assert!(!runtime.flush(Duration::from_millis(20)), "what is in the hook is not sent");
+        assert!(!around.runtime().flush(Duration::from_millis(20)), "what is in the hook is not sent");
     }),
 ];
 
@@ -689,7 +694,7 @@ fn a_hook_that_panics_starts_spans_or_looks_around_harms_nothing_but_its_own_res
             span.set_attribute("seen", true);
         });
         let made = Arc::new(Runtime::new(options).expect("the options are valid"));
-        let _ = runtime.set(Arc::clone(&made));
+        let _ = runtime.set(Arc::downgrade(&made));
         let entered = made.enter();
         {
             let segment = start_span("bad").attribute("given", 1).attribute("at", 0).start();
@@ -823,7 +828,7 @@ fn leaky(set: impl FnOnce(Options) -> Options) -> (Vec<Received>, Vec<serde_json
 fn secrets_are_filtered_wherever_they_stand() {
     let (spans, contexts) = leaky(|options| options);
     let text = format!("{spans:?} {contexts:?}");
-    // What is left are the two values whose keys nobody would take for a secret's.
+    // What is left is the one value whose key nobody would take for a secret's.
     assert_eq!(text.matches("hunter").count(), 1, "{text}");
     let segment = named(&spans, &format!("GET {CLEAN_URL}"));
     let child = named(&spans, "child");
