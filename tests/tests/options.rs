@@ -71,10 +71,8 @@ fn invalid_options_are_refused_with_what_was_given_and_what_would_work() {
         (new().dsn("https://key@host/ä/1"), "malformed dsn: its path", "visible ASCII characters"),
     ];
     for (options, given, works) in cases {
-        // A transport of the program's own changes nothing of it.
-        let message = refusal(options.transport(CaptureTransport::new()));
+        let message = refusal(options);
         assert!(message.starts_with(given) && message.contains(works), "{message}");
-        assert!(!message.ends_with('.') && !message.contains('\n'), "one line, as errors are: {message}");
     }
 }
 
@@ -401,11 +399,13 @@ fn each_option_says_its_default_and_its_variable() {
 
 #[test]
 fn each_variable_that_is_read_is_in_the_document_and_no_other() {
-    let read = concat!(
+    let sources = [
         include_str!("../../span-runtime/src/client/settings.rs"),
-        include_str!("../../span-runtime/src/propagation/headers.rs")
-    );
-    let read: BTreeSet<&str> = variables(read);
+        include_str!("../../span-runtime/src/propagation/mod.rs"),
+    ];
+    // Text in quotes is every second piece.
+    let texts = sources.iter().flat_map(|source| source.split('"').skip(1).step_by(2));
+    let read: BTreeSet<&str> = texts.filter(|text| text.starts_with("SENTRY_")).collect();
     assert!(read.contains("SENTRY_DSN") && read.contains("SENTRY_BAGGAGE"), "they are found: {read:?}");
     assert_eq!(variables(DOCUMENT), read);
     let from_env = SOURCE.split("pub fn from_env").next().expect("a split has a first piece");
