@@ -1,5 +1,5 @@
 //! Headers between this library and Sentry's SDK for Python in its streaming mode, as they were recorded; the README in
-//! `data/python-sdk` says how. (behaviours 28 to 34)
+//! `data/python-sdk` says how. (behaviours 23, 28, 30, 32, 33)
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
