@@ -16,7 +16,7 @@ span_runtime::lifecycle!(stream);
 const SEED: &str = "PROPAGATION_SEED";
 
 /// How many headers a test looks at.
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 5_000;
 
 /// What is beyond it is cut, where a part means something without the rest.
 const MOST_BYTES: usize = 8192;
@@ -101,7 +101,7 @@ fn what_is_written_is_read_as_it_was() {
 fn a_context_of_any_texts_is_read_as_it_was_up_to_the_bounds() {
     let mut random = seeded();
     let mut cut = 0;
-    for _ in 0..500 {
+    for _ in 0..200 {
         let (most_members, most_bytes) = (random.usize(1..100), random.usize(1..400));
         let members = (0..most_members).map(|_| (text(&mut random, 20), text(&mut random, most_bytes)));
         let context: Baggage = members.collect();
@@ -113,7 +113,7 @@ fn a_context_of_any_texts_is_read_as_it_was_up_to_the_bounds() {
         assert!(written.len() <= MOST_BYTES && read.len() <= MOST_MEMBERS);
         cut += usize::from(read.len() < context.len());
     }
-    assert!((1..500).contains(&cut), "some are too long: {cut}");
+    assert!((1..200).contains(&cut), "some are too long: {cut}");
 }
 
 /// Bytes that are a header, or are nearly one, or have nothing of one; of up to a megabyte.
