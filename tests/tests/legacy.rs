@@ -122,8 +122,13 @@ fn a_transaction_as_it_stands_on_the_wire() {
 fn a_trace_is_continued_with_its_decision_and_handed_on() {
     const TRACE: &str = "771a43a4192642f0b136d5159a501700";
     const PARENT: &str = "b7ad6b7169203331";
+    const DSC: &str = "sentry-trace_id=771a43a4192642f0b136d5159a501700,sentry-sample_rand=0.9,sentry-release=shop%401";
     let continued = |flag: &str| {
-        let headers = [("Accept", "*/*".to_owned()), ("Sentry-Trace", format!("{TRACE}-{PARENT}{flag}"))];
+        let headers = [
+            ("Accept", "*/*".to_owned()),
+            ("Sentry-Trace", format!("{TRACE}-{PARENT}{flag}")),
+            ("Baggage", DSC.to_owned()),
+        ];
         start_transaction(TransactionContext::continue_from_headers("GET /", "http.server", headers).source("route"))
     };
     let harness = Harness::with(|options| options.traces_sample_rate(0.0));
@@ -134,6 +139,8 @@ fn a_trace_is_continued_with_its_decision_and_handed_on() {
     let child = sampled.start_child("http.client", "GET /next");
     let (_, value) = child.iter_headers().next().expect("a header");
     assert_eq!(value, format!("{TRACE}-{}-1", child.span_id().expect("an id")));
+    let baggage = child.iter_headers().find(|(name, _)| *name == "baggage").map(|(_, value)| value);
+    assert_eq!(baggage.as_deref(), Some(DSC), "as it came");
     drop(child);
     sampled.finish();
     let unsampled = continued("-0");
@@ -155,6 +162,7 @@ fn a_trace_is_continued_with_its_decision_and_handed_on() {
         (&event["transaction_info"]["source"], &envelope.header["trace"]["trace_id"]),
         (&"route".into(), &TRACE.into())
     );
+    assert_eq!(envelope.header["trace"]["release"], "shop@1", "the context is that of where the trace began");
 }
 
 // behaviour 23, 57

@@ -36,7 +36,10 @@ impl Texts {
         let text = match text {
             None => text.insert(Vec::new()),
             Some(text) => {
-                text.push(b',');
+                // However many there are, they add nothing once the bound is passed.
+                if text.len() <= MOST_BYTES {
+                    text.push(b',');
+                }
                 text
             }
         };
