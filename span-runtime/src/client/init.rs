@@ -64,7 +64,7 @@ impl Runtime {
         let doorbell = Arc::new(Doorbell::default());
         let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
         let (control, commands) = unbounded();
-        let transport = transport.unwrap_or_else(|| transport::http(&settings));
+        let transport = transport.map_or_else(|| transport::over_http(&settings), Ok)?;
         let core = Arc::new(Core::new(settings, source, budget, doorbell, control));
         let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
         let shutdown_timeout = core.settings.shutdown_timeout;
