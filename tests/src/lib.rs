@@ -1,6 +1,8 @@
 //! What the end-to-end tests share.
 #![forbid(unsafe_code)]
 
+pub mod endpoint;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::InitError;
 use super::settings::Environment;
-use crate::protocol::Dsn;
+use crate::protocol::{Dsn, check_authority};
 
 /// The options about it.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl WayOptions {
         // What an option says is meant for Sentry; what the environment says is meant for everything, and has exceptions.
         let proxies = Proxies { http: proxies.http.or(named.http), https: proxies.https.or(named.https) };
         let proxy = proxies.take(dsn);
-        if proxy.as_deref().and_then(|proxy| proxy.split_once("://")).is_some_and(|(scheme, _)| scheme != "http") {
+        if !proxy.as_deref().is_none_or(is_proxy) {
             return Err(InitError::Proxy);
         }
         let ca_certs = match self.ca_certs {
@@ -84,6 +84,14 @@ impl Proxies {
     pub(super) fn take(self, dsn: &Dsn) -> Option<String> {
         if dsn.is_https() { self.https.or(self.http) } else { self.http }
     }
+}
+
+/// Whether this is `[http://][user[:password]@]host[:port][/]`.
+fn is_proxy(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority = rest.rsplit_once('@').map_or(rest, |(_, authority)| authority);
+    scheme == "http" && check_authority(authority).is_ok()
 }
 
 /// Whether a list as in `NO_PROXY` names the host: `*`, a host, or a domain, which stands for what ends in it as well.

@@ -182,7 +182,8 @@ fn split_authority(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn check_authority(authority: &str) -> Result<(), ParseDsnError> {
+/// Whether this is a host, with a port or without one.
+pub(crate) fn check_authority(authority: &str) -> Result<(), ParseDsnError> {
     let (host, port) = split_authority(authority);
     if host.is_empty() {
         return Err(ParseDsnError::NoHost);
