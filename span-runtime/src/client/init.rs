@@ -104,7 +104,7 @@ impl Runtime {
         self.running.take().is_none_or(|running| running.close(timeout))
     }
 
-    #[cfg(fuzzing)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn core(&self) -> Option<Arc<Core>> {
         self.running.as_ref().map(|running| Arc::clone(&running.core))
     }

@@ -85,7 +85,7 @@ impl Worker {
     }
 
     /// Sends an envelope, again and again while nobody answers for it. It is given up when it was tried for as long as the option says,
-    /// when its memory is needed, and when it fails while the runtime closes: a server that is down is not asked again at the end.
+    /// when its memory is needed, and after one try while the runtime closes: a server that is down is not asked again and again at the end.
     fn deliver(&mut self, envelope: &Outgoing, since: Instant) -> Result<Taken, LossReason> {
         let until = since + self.core.settings.retry_timeout;
         loop {
@@ -95,12 +95,13 @@ impl Worker {
             if lock(&self.shared.limits).cover(envelope.load, Instant::now()) {
                 return Err(LossReason::RatelimitBackoff);
             }
+            let last = self.core.is_closed();
             match self.attempt(envelope.envelope.bytes()) {
                 Ok(taken) => return Ok(taken),
                 Err(Failure::Lost(reason)) => return Err(reason),
                 Err(Failure::Unanswered) => {}
             }
-            if self.core.is_closed() || self.backoff.next().is_none_or(|next| next > until) {
+            if last || self.backoff.next().is_none_or(|next| next > until) {
                 return Err(LossReason::NetworkError);
             }
         }
@@ -186,5 +187,82 @@ impl Worker {
             log::debug!("sentry: an envelope could not be sent: {why}");
         }
         Failure::Unanswered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::CaptureTransport;
+    use crate::transport::{Response, TransportError};
+    use crate::{Options, Runtime, start_span};
+
+    fn runtime(transport: impl Transport) -> Runtime {
+        Runtime::new(Options::new().transport(transport).traces_sample_rate(1.0)).expect("the options are valid")
+    }
+
+    fn span(runtime: &Runtime) {
+        let _entered = runtime.enter();
+        start_span("span").start().end();
+    }
+
+    fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    // behaviours 45, 52
+    #[test]
+    fn an_envelope_that_waits_is_given_up_when_its_memory_is_needed() {
+        let transport = CaptureTransport::new();
+        transport.fail_with("nobody is there");
+        let runtime = runtime(transport.clone());
+        span(&runtime);
+        wait_for("it is tried again", || transport.attempts() >= 3);
+        let core = runtime.core().expect("it runs");
+        let stats = runtime.stats();
+        assert_eq!((stats.buffered, stats.lost.total()), (1, 0), "{stats:?}");
+        assert!(stats.buffered_bytes > 500, "it is charged for: {stats:?}");
+
+        let needed = core.budget.limit() / 5 * 4;
+        core.budget.take(needed);
+        wait_for("it is given up", || runtime.stats().lost.get(LossReason::NetworkError) == 1);
+        core.budget.give_back(needed);
+        transport.answer_with(200);
+        span(&runtime);
+        wait_for("the next one arrives", || runtime.stats().sent == 1);
+        let stats = runtime.stats();
+        assert_eq!((stats.started, stats.lost.total(), stats.buffered), (2, 1, 0), "{stats:?}");
+    }
+
+    struct Panics(CaptureTransport, u32);
+
+    impl Transport for Panics {
+        fn send(&mut self, envelope: &[u8]) -> Result<Response, TransportError> {
+            self.1 += 1;
+            // Without the words of a panic, which would stand in the output of the tests.
+            if self.1 == 1 {
+                std::panic::resume_unwind(Box::new("a fault of the user's"))
+            } else {
+                self.0.send(envelope)
+            }
+        }
+    }
+
+    // behaviours 48, 50
+    #[test]
+    fn a_transport_that_panics_loses_one_envelope_and_no_more() {
+        let transport = CaptureTransport::new();
+        let runtime = runtime(Panics(transport.clone(), 0));
+        span(&runtime);
+        assert!(!runtime.flush(Duration::from_secs(20)));
+        span(&runtime);
+        assert!(runtime.flush(Duration::from_secs(20)));
+        let stats = runtime.stats();
+        assert_eq!((stats.sent, stats.lost.get(LossReason::InternalSdkError)), (1, 1), "{stats:?}");
+        assert_eq!(transport.span_count(), 1);
     }
 }

@@ -1,88 +1,28 @@
 //! Certificates: whom the transport believes. (behaviours 51, 53)
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use span_runtime::{LossReason, Runtime};
 use span_tests::SOON;
-use span_tests::endpoint::{Endpoint, accept_all};
+use span_tests::endpoint::{Endpoint, Posted, accept_all};
+use span_tests::tls::{Authority, self_signed, serve};
 
 use super::{Kind, trace, wait_for};
 
-/// An authority of a test's own.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-fn key() -> KeyPair {
-    KeyPair::generate().expect("there is randomness")
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = key();
-        let pem = params.self_signed(&key).expect("it is complete").pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// A server's certificate for this host, valid until this year.
-    fn certify(&self, host: &str, until: i32) -> ServerConfig {
-        let mut params = CertificateParams::new([host.to_owned()]).expect("a host name");
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
-        let key = key();
-        let certificate = params.signed_by(&key, &self.issuer).expect("it is complete");
-        server_config(&certificate, &key)
-    }
-}
-
-/// A certificate for this host that no authority signed.
-fn self_signed(host: &str) -> ServerConfig {
-    let key = key();
-    let certificate = CertificateParams::new([host.to_owned()]).expect("a host name").self_signed(&key);
-    server_config(&certificate.expect("it is complete"), &key)
-}
-
-fn server_config(certificate: &rcgen::Certificate, key: &KeyPair) -> ServerConfig {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("rcgen writes what rustls reads");
-    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has them")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("they belong together")
-}
-
-/// Serves a connection by TLS: every envelope is taken, and its spans are counted.
-fn serve(stream: TcpStream, config: &Arc<ServerConfig>, spans: &AtomicUsize) -> io::Result<()> {
-    let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(connection, stream);
-    serve_plain(&mut stream, spans)
-}
-
-fn serve_plain(stream: &mut (impl Read + Write), spans: &AtomicUsize) -> io::Result<()> {
-    accept_all(stream, |posted| {
-        spans.fetch_add(posted.envelope().map_or(0, |found| found.spans().len()), Ordering::AcqRel);
-    })
-}
-
 /// A server with this certificate, and the number of spans that came to it.
-pub(super) fn tls_endpoint(config: ServerConfig) -> (Endpoint, Arc<AtomicUsize>) {
+fn tls_endpoint(config: ServerConfig) -> (Endpoint, Arc<AtomicUsize>) {
     let (config, spans) = (Arc::new(config), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&spans);
-    (Endpoint::start(move |stream, _| serve(stream, &config, &counted)), spans)
+    (Endpoint::start(move |stream, _| serve(stream, &config, |posted| count(&posted, &counted))), spans)
+}
+
+fn count(posted: &Posted, spans: &AtomicUsize) {
+    spans.fetch_add(posted.envelope().map_or(0, |found| found.spans().len()), Ordering::AcqRel);
 }
 
 /// A file of authorities, which goes with the test.
@@ -108,7 +48,7 @@ impl Drop for Bundle {
 pub(super) fn private_service() -> (Bundle, Endpoint, Arc<AtomicUsize>) {
     let authority = Authority::new();
     let (endpoint, spans) = tls_endpoint(authority.certify("localhost", 4000));
-    (Bundle::new(&authority.pem), endpoint, spans)
+    (Bundle::new(authority.pem()), endpoint, spans)
 }
 
 // behaviours 51, 53
@@ -130,7 +70,7 @@ fn a_private_authority_is_believed_where_it_is_named() {
 fn a_bundle_may_hold_several_authorities_and_comments() {
     let (one, two) = (Authority::new(), Authority::new());
     let (endpoint, spans) = tls_endpoint(two.certify("localhost", 4000));
-    let bundle = Bundle::new(&format!("# Ours\n{}\n# Theirs\n{}\n", one.pem, two.pem));
+    let bundle = Bundle::new(&format!("# Ours\n{}\n# Theirs\n{}\n", one.pem(), two.pem()));
     let options = Kind::Pooled.options(endpoint.dsn("https")).ca_certs(&bundle.0);
     let runtime = Runtime::new(options).expect("the options are valid");
     trace(&runtime);
@@ -150,7 +90,7 @@ fn a_wrong_certificate_is_refused() {
     ];
     for (what, config) in cases {
         let (endpoint, spans) = tls_endpoint(config);
-        let bundle = Bundle::new(&ours.pem);
+        let bundle = Bundle::new(ours.pem());
         let options = Kind::Pooled.options(endpoint.dsn("https")).ca_certs(&bundle.0);
         refuses(what, Runtime::new(options).expect("the options are valid"), &endpoint, &spans);
     }
@@ -179,7 +119,7 @@ fn a_plain_server_behind_an_https_dsn_is_no_server() {
     for kind in super::BOTH {
         let spans = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&spans);
-        let endpoint = Endpoint::start(move |mut stream, _| serve_plain(&mut stream, &counted));
+        let endpoint = Endpoint::start(move |mut stream, _| accept_all(&mut stream, |posted| count(&posted, &counted)));
         let options = kind.options(endpoint.dsn("https")).retry_timeout(Duration::ZERO);
         let runtime = Runtime::new(options).expect("the options are valid");
         trace(&runtime);
