@@ -33,6 +33,8 @@
 //! # Cargo features
 //!
 //! * `tls` (default): HTTPS by rustls, which Sentry's own service needs.
+//! * `gzip`: envelopes are compressed, to a tenth of their size or less, for CPU time on the transport's thread.
+//! * `pooled`: a second transport, for [`Options::pooled_transport`], which keeps its connection. Until it is asked for it changes nothing.
 //! * `stream`: streams that carry a span.
 //! * `legacy`: transactions in the static lifecycle, for code that has not moved to spans yet.
 //! * `testing`: a capture transport, a loopback receiver and traces as text, for tests of instrumented code.
@@ -83,7 +85,9 @@ pub use api::{
 #[cfg(feature = "stream")]
 pub use api::{InSpanStream, InstrumentStream};
 pub use attributes::{AttributeValue, Debugged, Key, Shown, Value, debug, display};
-pub use client::{Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Stats, flush, init, stats};
+pub use client::{
+    Guard, InitError, LossCounts, LossReason, Options, Runtime, RuntimeGuard, Spotlight, Stats, flush, init, stats,
+};
 pub use filter::{IgnoreRule, Pattern};
 pub use hook::FinishedSpan;
 pub use ids::{ParseIdError, SpanId, TraceId};

@@ -1,6 +1,9 @@
 //! What the end-to-end tests share.
 #![forbid(unsafe_code)]
 
+pub mod endpoint;
+pub mod tls;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

@@ -18,6 +18,11 @@ fn runtime(receiver: &Receiver) -> Runtime {
     with_options(receiver, |options| options)
 }
 
+/// One that sends each envelope once; what comes of tries after that is in `transport.rs`.
+fn without_retries(receiver: &Receiver) -> Runtime {
+    with_options(receiver, |options| options.retry_timeout(Duration::ZERO))
+}
+
 fn with_options(receiver: &Receiver, set: impl FnOnce(Options) -> Options) -> Runtime {
     let options = Options::new().dsn(receiver.dsn()).traces_sample_rate(1.0).release("tests@1").server_name("host");
     Runtime::new(set(options)).expect("the options are valid")
@@ -286,7 +291,7 @@ fn slow_and_refusing_endpoints_do_not_change_what_an_end_costs() {
     for answer in [Answer::status(200).after(Duration::from_millis(300)), Answer::close(), Answer::status(503)] {
         let receiver = receiver();
         receiver.answer_with(answer.clone());
-        let runtime = runtime(&receiver);
+        let runtime = without_retries(&receiver);
         {
             let _entered = runtime.enter();
             let _root = start_span("root").start();
@@ -316,7 +321,7 @@ fn refused_and_failed_envelopes_are_counted_by_reason() {
     ] {
         let receiver = receiver();
         receiver.answer_with(answer.clone());
-        let runtime = runtime(&receiver);
+        let runtime = without_retries(&receiver);
         {
             let _entered = runtime.enter();
             let _root = start_span("root").start();
@@ -334,7 +339,7 @@ fn refused_and_failed_envelopes_are_counted_by_reason() {
 #[test]
 fn nobody_listening_is_a_loss_that_is_counted() {
     let gone = receiver();
-    let runtime = runtime(&gone);
+    let runtime = without_retries(&gone);
     drop(gone);
     {
         let _entered = runtime.enter();

@@ -3,8 +3,11 @@
 use std::env;
 
 use super::InitError;
-use super::settings::check_rate;
+use super::options::Spotlight;
+use super::settings::{check_rate, is_url};
+use super::way::Proxies;
 use crate::TraceLifecycle;
+use crate::protocol::Dsn;
 
 /// The process's environment, if it is to be read. A variable that is empty counts as not set.
 pub(super) struct Environment {
@@ -54,6 +57,27 @@ impl Environment {
             Some(lifecycle) => Ok(Some(lifecycle)),
             None => Err(InitError::Environment { name, given, expected: "`stream` or `static`" }),
         }
+    }
+
+    /// Words for yes and no, as Sentry's documents list them; anything else is a URL.
+    pub(super) fn spotlight(&self, name: &'static str) -> Result<Option<Spotlight>, InitError> {
+        let Some(given) = self.text(name)? else { return Ok(None) };
+        let one_of = |words: &[&str]| words.iter().any(|word| given.eq_ignore_ascii_case(word));
+        if one_of(&["true", "t", "y", "yes", "on", "1"]) {
+            return Ok(Some(true.into()));
+        }
+        if one_of(&["false", "f", "n", "no", "off", "0"]) {
+            return Ok(Some(false.into()));
+        }
+        match is_url(&given) {
+            true => Ok(Some(given.into())),
+            false => Err(InitError::Environment { name, given, expected: "true, false or a URL with http://" }),
+        }
+    }
+
+    pub(super) fn proxies(&self, dsn: &Dsn) -> Proxies {
+        // One that is not text is nothing that could be connected to.
+        Proxies::from_env(dsn, |name| self.text(name).ok().flatten())
     }
 
     /// A variable that holds a sample rate.

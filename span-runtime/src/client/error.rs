@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES};
@@ -33,6 +34,30 @@ pub enum InitError {
     RequestTimeout {
         /// What was given.
         given: Duration,
+    },
+    /// What is tried again for too long arrives with a time that is taken for a wrong clock.
+    RetryTimeout {
+        /// What was given.
+        given: Duration,
+    },
+    /// Something was asked for that the default transport cannot do.
+    NeedsPooledTransport {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The file of the option `ca_certs`, or of the variable `SSL_CERT_FILE`, is of no use.
+    CaCerts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address of the proxy cannot be read. It is not shown, because it may hold a password.
+    Proxy,
+    /// The option `spotlight` is no URL.
+    Spotlight {
+        /// What was given.
+        given: String,
     },
     /// A pattern of an option cannot be read.
     Pattern {
@@ -97,6 +122,24 @@ impl fmt::Display for InitError {
             }
             InitError::RequestTimeout { given } => {
                 write!(f, "request_timeout is {given:?}; from 1 s to 86400 s (a day) would work")
+            }
+            InitError::RetryTimeout { given } => write!(f, "retry_timeout is {given:?}; 30 min or less would work"),
+            InitError::NeedsPooledTransport { what } => write!(
+                f,
+                "{what} needs the pooled transport; switch on span-runtime's feature `pooled`, and call \
+                 `Options::pooled_transport(true)`"
+            ),
+            InitError::CaCerts { path, reason } => write!(
+                f,
+                "the certificates in {} cannot be used: {reason}; a file of certificates in the PEM format would work",
+                path.display()
+            ),
+            InitError::Proxy => {
+                f.write_str("the address of the proxy cannot be read; http://[user:password@]host[:port] would work")
+            }
+            InitError::Spotlight { given } => {
+                let given: String = given.chars().take(80).collect();
+                write!(f, "spotlight is `{given}`; true, false or a URL with http:// would work")
             }
             InitError::Environment { name, given, expected } => {
                 let given: String = given.chars().take(80).collect();

@@ -66,7 +66,7 @@ impl Runtime {
         let (control, commands) = unbounded();
         let destination =
             transport.as_ref().map_or_else(|| settings.dsn.redacted(), |_| "a transport of its own".into());
-        let transport = transport.unwrap_or_else(|| transport::http(&settings));
+        let transport = transport.map_or_else(|| transport::over_http(&settings), Ok)?;
         let core = Arc::new(Core::new(settings, source, budget, doorbell, control));
         let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
         let shutdown_timeout = core.settings.shutdown_timeout;
@@ -111,7 +111,7 @@ impl Runtime {
         self.running.take().is_none_or(|running| running.close(timeout))
     }
 
-    #[cfg(fuzzing)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn core(&self) -> Option<Arc<Core>> {
         self.running.as_ref().map(|running| Arc::clone(&running.core))
     }

@@ -9,6 +9,7 @@ mod losses;
 mod options;
 mod settings;
 mod stats;
+mod way;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +30,7 @@ pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
 pub(crate) use lane::{Lane, LaneCounters};
 pub(crate) use losses::{Load, Losses, Report};
 pub use losses::{LossCounts, LossReason};
-pub use options::Options;
+pub use options::{Options, Spotlight};
 pub(crate) use settings::Settings;
 pub use stats::Stats;
 #[cfg(feature = "legacy")]

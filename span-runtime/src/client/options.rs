@@ -1,9 +1,11 @@
 //! What can be set.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::way::WayOptions;
 use crate::TraceLifecycle;
 use crate::filter::{IgnoreRule, Pattern};
 use crate::hook::{BeforeSendSpan, FinishedSpan};
@@ -48,6 +50,9 @@ pub struct Options {
     pub(super) server_name: Option<String>,
     pub(super) max_buffer_bytes: Option<usize>,
     pub(super) request_timeout: Option<Duration>,
+    pub(super) retry_timeout: Option<Duration>,
+    pub(super) way: WayOptions,
+    pub(super) spotlight: Option<Spotlight>,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) send_client_reports: Option<bool>,
     pub(super) report_every: Option<Duration>,
@@ -67,7 +72,8 @@ impl Options {
     }
 
     /// Options that fall back to the environment: `SENTRY_DSN`, `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_RELEASE`,
-    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE` and `SENTRY_DEBUG`. With `SENTRY_TRACE` and
+    /// `SENTRY_ENVIRONMENT`, `SENTRY_DIST`, `SENTRY_SERVER_NAME`, `SENTRY_TRACE_LIFECYCLE`, `SENTRY_DEBUG`, `SENTRY_SPOTLIGHT`; for the
+    /// pooled transport also `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`. With `SENTRY_TRACE` and
     /// `SENTRY_BAGGAGE`, which a parent process sets by [`TraceHeaders::variables`](crate::TraceHeaders::variables), all traces of
     /// this process that come from nowhere else continue that of the parent. A variable that is empty counts as not set; one that
     /// holds nonsense is an error from [`init`](crate::init).
@@ -274,6 +280,70 @@ impl Options {
         self
     }
 
+    /// For how long an envelope is sent again that nobody answered for: that met no connection, a broken one, or a status of 500 and above.
+    /// The pauses between the tries grow to 5 s at most. At most 30 min. Default: 5 min, which a restart or a short outage does not
+    /// take; zero is to send each once.
+    ///
+    /// It ends earlier where the memory is needed ([`max_buffer_bytes`](Self::max_buffer_bytes)) or the runtime closes. Its spans
+    /// then count as `network_error`.
+    #[must_use]
+    pub fn retry_timeout(mut self, timeout: Duration) -> Self {
+        self.retry_timeout = Some(timeout);
+        self
+    }
+
+    /// Sends over connections that are kept, rather than over a new one for each envelope. Default: false; most services send an envelope
+    /// every few seconds, and a kept connection is of no use to them.
+    ///
+    /// Take it for many short traces: each is an envelope, and each handshake of TLS costs both sides more than the envelope. Take it also
+    /// for what the default transport, minreq, cannot do: [`ca_certs`](Self::ca_certs), [`http_proxy`](Self::http_proxy) and
+    /// [`https_proxy`](Self::https_proxy), a DSN with an IPv6 address, a program that links two crypto providers of rustls, and a
+    /// connection so slow that an envelope may take longer than [`request_timeout`](Self::request_timeout), where minreq goes on
+    /// sending behind what is sent anew.
+    #[cfg(feature = "pooled")]
+    #[must_use]
+    pub fn pooled_transport(mut self, pooled: bool) -> Self {
+        self.way.pooled = pooled;
+        self
+    }
+
+    /// A file with the certificates, in the PEM format, of the authorities that are trusted: instead of Mozilla's, as in every SDK of
+    /// Sentry. Default: `SSL_CERT_FILE` with [`from_env`](Self::from_env), else Mozilla's authorities, which are built in. It is read
+    /// by [`init`](crate::init), and needs the [pooled transport](Self::pooled_transport).
+    #[must_use]
+    pub fn ca_certs(mut self, file: impl Into<PathBuf>) -> Self {
+        self.way.ca_certs = Some(file.into());
+        self
+    }
+
+    /// The proxy, `http://[user:password@]host[:port]`, for a DSN that starts with `http://`; also for one with `https://` where no
+    /// [`https_proxy`](Self::https_proxy) is given. Default: `HTTP_PROXY` or `http_proxy` with [`from_env`](Self::from_env), unless
+    /// `NO_PROXY` names the host; else none. It is asked to `CONNECT`, and needs the [pooled transport](Self::pooled_transport).
+    #[must_use]
+    pub fn http_proxy(mut self, proxy: impl Into<String>) -> Self {
+        self.way.http_proxy = Some(proxy.into());
+        self
+    }
+
+    /// The proxy for a DSN that starts with `https://`. Default: `HTTPS_PROXY` or `https_proxy` with [`from_env`](Self::from_env), unless
+    /// `NO_PROXY` names the host; else that of [`http_proxy`](Self::http_proxy). The rest as there.
+    #[must_use]
+    pub fn https_proxy(mut self, proxy: impl Into<String>) -> Self {
+        self.way.https_proxy = Some(proxy.into());
+        self
+    }
+
+    /// Shows what is sent to a local viewer, [Spotlight](https://spotlightjs.com), as well: at `http://localhost:8969/stream` for `true`,
+    /// or at the URL that is given. Default: `SENTRY_SPOTLIGHT` with [`from_env`](Self::from_env), else false. It is for
+    /// development; it delays nothing, is counted nowhere, and where there is no viewer, that is said once through `log`.
+    ///
+    /// Without a DSN the viewer gets everything: all traces are sampled, and personal data is not left out.
+    #[must_use]
+    pub fn spotlight(mut self, spotlight: impl Into<Spotlight>) -> Self {
+        self.spotlight = Some(spotlight.into());
+        self
+    }
+
     /// How long the drop of the guard may wait for what is still on its way. Default: 2 s, as in every SDK of Sentry: enough for a
     /// server that answers, and not too long for one that does not.
     #[must_use]
@@ -308,7 +378,7 @@ impl Options {
     }
 
     /// Sends envelopes by this transport rather than over HTTP to the DSN's host. Default: HTTP, which is what a DSN is for. A DSN is
-    /// still wanted for the key in the envelopes; without one a key of zeros stands in.
+    /// still wanted for the key in the envelopes; without one a key of zeros stands in. What concerns HTTP, such as proxies, is then without effect.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
@@ -332,6 +402,43 @@ impl Options {
     pub(crate) fn declared(mut self, lifecycle: TraceLifecycle) -> Self {
         self.declared = Some(lifecycle);
         self
+    }
+}
+
+/// Whether a local viewer is shown what is sent, and where it is; for [`Options::spotlight`].
+///
+/// ```
+/// use span_runtime::Options;
+///
+/// let options = Options::new().spotlight(true);
+/// let options = Options::new().spotlight("http://localhost:3000/stream");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spotlight(pub(super) Viewer);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Viewer {
+    None,
+    /// Where viewers are.
+    Default,
+    At(String),
+}
+
+impl From<bool> for Spotlight {
+    fn from(on: bool) -> Self {
+        Spotlight(if on { Viewer::Default } else { Viewer::None })
+    }
+}
+
+impl From<&str> for Spotlight {
+    fn from(url: &str) -> Self {
+        url.to_owned().into()
+    }
+}
+
+impl From<String> for Spotlight {
+    fn from(url: String) -> Self {
+        Spotlight(Viewer::At(url))
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::environment::Environment;
+use super::options::{Spotlight, Viewer};
+use super::way::Way;
 use super::{InitError, Options, tell};
 use crate::TraceLifecycle;
 use crate::filter::{IgnoreRules, Matcher, Pattern, Where};
@@ -12,7 +14,7 @@ use crate::propagation::Incoming;
 use crate::protocol::Dsn;
 use crate::sampling::TracesSampler;
 use crate::scrub::{Privacy, Scrubber};
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
 
 /// The default of [`Options::max_buffer_bytes`]: about 300,000 spans without attributes, or 60,000 with eight.
 pub(crate) const DEFAULT_MAX_BUFFER_BYTES: usize = 64 << 20;
@@ -23,6 +25,13 @@ pub(super) const LEAST_BUFFER_BYTES: usize = 1 << 20;
 /// The most that it takes: the hand-over has a place ready for each chunk that could be.
 pub(super) const MOST_BUFFER_BYTES: usize = 1 << 30;
 
+/// The default of [`Options::retry_timeout`], and the most that it takes: older envelopes meet what `OLDEST` of the transport is about.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const LONGEST_RETRY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Where a viewer is, unless something else is said. (Spotlight, Sentry's SDK documents)
+const VIEWER: &str = "http://localhost:8969/stream";
+
 /// What [`Options::request_timeout`] takes; the clock of a request ends somewhere.
 const REQUEST_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
@@ -31,7 +40,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 impl Options {
     /// Checks everything. `None` if there is nowhere to send.
-    pub(crate) fn resolve(self) -> Result<Option<Resolved>, InitError> {
+    pub(crate) fn resolve(mut self) -> Result<Option<Resolved>, InitError> {
         let environment = Environment::new(self.from_env);
         let debug =
             self.debug.map_or_else(|| environment.flag("SENTRY_DEBUG"), |debug| Ok(Some(debug)))?.unwrap_or(false);
@@ -60,32 +69,41 @@ impl Options {
         if !REQUEST_TIMEOUTS.contains(&request_timeout) {
             return Err(InitError::RequestTimeout { given: request_timeout });
         }
+        let retry_timeout = self.retry_timeout.unwrap_or(RETRY_TIMEOUT);
+        if retry_timeout > LONGEST_RETRY_TIMEOUT {
+            return Err(InitError::RetryTimeout { given: retry_timeout });
+        }
+        let mut spotlight = resolve_spotlight(self.spotlight, &environment)?;
         let release = self.release.map_or_else(|| environment.text("SENTRY_RELEASE"), |release| Ok(Some(release)))?;
         let dist = self.dist.map_or_else(|| environment.text("SENTRY_DIST"), |dist| Ok(Some(dist)))?;
         let environment_name =
             self.environment.map_or_else(|| environment.text("SENTRY_ENVIRONMENT"), |name| Ok(Some(name)))?;
         let server_name =
             self.server_name.map_or_else(|| environment.text("SENTRY_SERVER_NAME"), |name| Ok(Some(name)))?;
-        let dsn = match (dsn, &self.transport) {
-            (Some(dsn), _) => dsn,
-            (None, Some(_)) => Dsn::stand_in(),
-            (None, None) => {
+        // Without a DSN there may be a viewer at least, which is to see everything. (behaviour 54)
+        let alone = dsn.is_none() && self.transport.is_none();
+        if alone {
+            let Some(url) = spotlight.take() else {
                 tell(debug, format_args!("there is no dsn and no transport, so nothing is recorded"));
                 return Ok(None);
-            }
-        };
-        if self.transport.is_none() && dsn.is_https() && !cfg!(feature = "tls") {
+            };
+            self.transport = Some(transport::to_viewer(&url));
+        }
+        let dsn = dsn.unwrap_or_else(Dsn::stand_in);
+        let by_http = self.transport.is_none();
+        if by_http && dsn.is_https() && !cfg!(feature = "tls") {
             return Err(InitError::NoTls);
         }
+        let way = if by_http { self.way.resolve(&environment, &dsn)? } else { Way::default() };
         let mut settings = Settings {
             dsn,
             trace_lifecycle,
-            traces_sample_rate,
-            traces_sampler: self.traces_sampler,
+            traces_sample_rate: if alone { Some(1.0) } else { traces_sample_rate },
+            traces_sampler: self.traces_sampler.filter(|_| !alone),
             ignore_spans,
             before_send_span: self.before_send_span,
             scrubber,
-            send_default_pii: self.send_default_pii,
+            send_default_pii: self.send_default_pii || alone,
             record_command_args: self.record_command_args,
             targets,
             propagate_traceparent: self.propagate_traceparent,
@@ -99,6 +117,9 @@ impl Options {
             server_name: server_name.or_else(host_name).filter(|name| !name.is_empty()),
             max_buffer_bytes,
             request_timeout,
+            retry_timeout,
+            way,
+            spotlight,
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
             send_client_reports: self.send_client_reports.unwrap_or(true),
             report_every: self.report_every.unwrap_or(REPORT_EVERY),
@@ -164,6 +185,11 @@ pub(crate) struct Settings {
     pub(crate) server_name: Option<String>,
     pub(crate) max_buffer_bytes: usize,
     pub(crate) request_timeout: Duration,
+    pub(crate) retry_timeout: Duration,
+    #[cfg_attr(not(feature = "pooled"), allow(dead_code, reason = "there is one transport to choose from"))]
+    pub(crate) way: Way,
+    /// The URL of a viewer that is shown everything as well.
+    pub(crate) spotlight: Option<String>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) send_client_reports: bool,
     /// Losses go alone when no envelope took them for this long.
@@ -212,6 +238,21 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// Where the viewer is. The option wins over the environment, except that `true` leaves it to the environment to say where.
+fn resolve_spotlight(option: Option<Spotlight>, environment: &Environment) -> Result<Option<String>, InitError> {
+    let viewer = match (option, environment.spotlight("SENTRY_SPOTLIGHT")?) {
+        (Some(Spotlight(Viewer::Default)), Some(Spotlight(Viewer::At(url)))) => Viewer::At(url),
+        (Some(Spotlight(viewer)), _) | (None, Some(Spotlight(viewer))) => viewer,
+        (None, None) => Viewer::None,
+    };
+    match viewer {
+        Viewer::None => Ok(None),
+        Viewer::Default => Ok(Some(VIEWER.to_owned())),
+        Viewer::At(url) if is_url(&url) => Ok(Some(url)),
+        Viewer::At(given) => Err(InitError::Spotlight { given }),
+    }
+}
+
 fn compile_targets(targets: &[Pattern]) -> Result<Vec<Matcher>, InitError> {
     let compile = |target: &Pattern| {
         let error =
@@ -219,6 +260,11 @@ fn compile_targets(targets: &[Pattern]) -> Result<Vec<Matcher>, InitError> {
         target.compile(Where::Anywhere).map_err(error)
     };
     targets.iter().map(compile).collect()
+}
+
+pub(super) fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// The number of an organisation. A text that is none would match no trace that comes in, and so cut each one.

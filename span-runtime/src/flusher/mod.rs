@@ -216,6 +216,7 @@ impl Flusher {
     }
 
     fn wait_for(&mut self, deadline: Instant, answer: crossbeam_channel::Sender<bool>) {
+        self.transport.hurry();
         let waiter = Waiter {
             deadline,
             answer,
@@ -520,7 +521,7 @@ impl Flusher {
         for waiter in self.waiters.drain(..) {
             let _ = waiter.answer.send(sent);
         }
-        self.transport.close();
+        self.transport.close(deadline);
         let _ = arrived.answer.send(sent);
     }
 }

@@ -134,6 +134,22 @@ impl Dsn {
         self.https
     }
 
+    /// The host without the port, and without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        split_authority(&self.authority).0
+    }
+
+    /// The port that is given, or else that of the scheme.
+    pub(crate) fn port(&self) -> u16 {
+        let given = split_authority(&self.authority).1.and_then(|port| port.parse().ok());
+        given.unwrap_or(if self.https { 443 } else { 80 })
+    }
+
+    /// Whether the host is an IPv6 address.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.authority.starts_with('[')
+    }
+
     pub(crate) fn public_key(&self) -> &str {
         &self.public_key
     }
@@ -158,21 +174,26 @@ impl Dsn {
     }
 }
 
-fn check_authority(authority: &str) -> Result<(), ParseDsnError> {
-    let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let (host, port) = match bracketed {
+/// Host and port; the host of `[::1]:80` is `::1`.
+fn split_authority(authority: &str) -> (&str, Option<&str>) {
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
         None => match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (authority, None),
         },
-    };
+    }
+}
+
+/// Whether this is a host, with a port or without one.
+pub(crate) fn check_authority(authority: &str) -> Result<(), ParseDsnError> {
+    let (host, port) = split_authority(authority);
     if host.is_empty() {
         return Err(ParseDsnError::NoHost);
     }
     let valid =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') || bracketed.is_some() && b == b':';
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') || authority.starts_with('[') && b == b':';
     if !host.bytes().all(valid) {
         return Err(ParseDsnError::Host { given: shortened(host) });
     }
@@ -207,6 +228,21 @@ mod tests {
         assert_eq!(Dsn::parse("https://k@o123.ingest.example/1").ok().as_ref().and_then(Dsn::org_id), Some("123"));
         assert_eq!(Dsn::parse("https://k@ox.ingest.example/1").ok().as_ref().and_then(Dsn::org_id), None);
         assert_eq!(Dsn::parse("https://k@o1/1").ok().as_ref().and_then(Dsn::org_id), None);
+    }
+
+    // behaviour 51
+    #[test]
+    fn hosts_and_ports() {
+        for (text, host, port, is_ipv6) in [
+            ("https://k@o1.ingest.example/42", "o1.ingest.example", 443, false),
+            ("http://k@host/1", "host", 80, false),
+            ("http://k@host:9000/sentry/1", "host", 9000, false),
+            ("https://k@[::1]/1", "::1", 443, true),
+            ("http://k@[::1]:81/1", "::1", 81, true),
+        ] {
+            let dsn = Dsn::parse(text).expect(text);
+            assert_eq!((dsn.host(), dsn.port(), dsn.is_ipv6()), (host, port, is_ipv6), "{text}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ pub(crate) mod json;
 mod report;
 mod span;
 
-pub(crate) use dsn::Dsn;
 pub use dsn::ParseDsnError;
+pub(crate) use dsn::{Dsn, check_authority};
 pub(crate) use envelope::{Added, Envelope, EnvelopeWriter, trace_header};
 pub(crate) use report::write_report;
 pub(crate) use span::{Common, SegmentText, SpanText, constant_attributes, thread_attributes};

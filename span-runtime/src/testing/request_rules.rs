@@ -1,5 +1,7 @@
 //! The rules for the request around an envelope: method, path, authentication, encodings.
 
+use std::borrow::Cow;
+
 use super::findings::{Findings, Place, shorten};
 use super::{Envelope, Request, header};
 
@@ -18,13 +20,14 @@ pub(super) fn check(request: &Request) -> (Option<Envelope>, Vec<String>) {
     check_content_type(&mut findings, &place, request);
     let key = check_authentication(&mut findings, &place, request);
 
-    let encodings: Vec<&str> = request.headers("content-encoding").filter(|encoding| !is_identity(encoding)).collect();
-    if !encodings.is_empty() {
-        let encodings = encodings.join(", ");
-        findings.add(&place, format_args!("cannot decode {encodings} here: the receiver reads plain bodies only"));
-        return (None, findings.into_list());
-    }
-    let envelope = match Envelope::parse_at(&request.body, request.arrived) {
+    let body = match decode(request) {
+        Ok(body) => body,
+        Err(words) => {
+            findings.add(&place, words);
+            return (None, findings.into_list());
+        }
+    };
+    let envelope = match Envelope::parse_at(&body, request.arrived) {
         Ok(envelope) => {
             check_dsn(&mut findings, &envelope, key.as_deref(), project);
             Some(envelope)
@@ -36,6 +39,44 @@ pub(super) fn check(request: &Request) -> (Option<Envelope>, Vec<String>) {
         }
     };
     (envelope, findings.into_list())
+}
+
+/// The body without its content encoding, or what is wrong with it.
+fn decode(request: &Request) -> Result<Cow<'_, [u8]>, String> {
+    let encodings: Vec<&str> = request.headers("content-encoding").filter(|encoding| !is_identity(encoding)).collect();
+    match encodings[..] {
+        [] => Ok(Cow::Borrowed(&request.body)),
+        #[cfg(feature = "gzip")]
+        [encoding] if encoding.eq_ignore_ascii_case("gzip") => gunzip(&request.body).map(Cow::Owned),
+        _ => {
+            let read = if cfg!(feature = "gzip") { "plain and gzip bodies" } else { "plain bodies" };
+            Err(format!("cannot decode {} here: the receiver reads {read} only", encodings.join(", ")))
+        }
+    }
+}
+
+/// The longest body once it is decoded, as Relay has it.
+#[cfg(feature = "gzip")]
+const MAX_DECODED: u64 = 200 << 20;
+
+#[cfg(feature = "gzip")]
+fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+
+    let mut decoded = Vec::new();
+    let mut decoder = flate2::bufread::GzDecoder::new(body);
+    decoder
+        .by_ref()
+        .take(MAX_DECODED + 1)
+        .read_to_end(&mut decoded)
+        .map_err(|error| format!("the body must be gzip, as its Content-Encoding says: {error}"))?;
+    if decoded.len() as u64 > MAX_DECODED {
+        return Err(format!("a body must have at most {MAX_DECODED} bytes once it is decoded"));
+    }
+    match decoder.into_inner() {
+        [] => Ok(decoded),
+        rest => Err(format!("the body must end with its gzip stream, and has {} bytes after it", rest.len())),
+    }
 }
 
 /// Relay ignores these two.

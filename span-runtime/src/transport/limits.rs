@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Response;
+use crate::client::Load;
 
 /// The pause after a 429 that names none.
 const BARE: Duration = Duration::from_secs(60);
@@ -62,6 +63,16 @@ impl RateLimits {
     #[cfg(feature = "legacy")]
     pub(crate) fn transactions_until(&self, now: Instant) -> Option<Instant> {
         self.all.max(self.transactions).filter(|until| *until > now)
+    }
+
+    /// Whether what an envelope carries is not to be sent now.
+    pub(crate) fn cover(&self, load: Load, now: Instant) -> bool {
+        #[cfg(feature = "legacy")]
+        if load.transactions > 0 {
+            return self.transactions_until(now).is_some();
+        }
+        let until = if load.spans > 0 { self.spans_until(now) } else { self.everything_until(now) };
+        until.is_some()
     }
 
     /// Until when nothing at all is to be sent, not even a report.

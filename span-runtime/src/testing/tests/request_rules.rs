@@ -90,14 +90,34 @@ fn method_path_and_content_type_are_checked() {
 }
 
 #[test]
-fn encoded_bodies_are_not_read() {
+fn encodings_that_are_not_known_are_not_read() {
     let auth = auth();
     let auth = ("X-Sentry-Auth", auth.as_str());
+    let read = if cfg!(feature = "gzip") { "plain and gzip bodies" } else { "plain bodies" };
     assert_eq!(
-        with_headers(&[auth, ("Content-Encoding", "gzip")]),
-        ["http: cannot decode gzip here: the receiver reads plain bodies only"]
+        with_headers(&[auth, ("Content-Encoding", "br")]),
+        [format!("http: cannot decode br here: the receiver reads {read} only")]
     );
     assert_eq!(with_headers(&[auth, ("Content-Encoding", "identity")]), [""; 0]);
+}
+
+// behaviour 51
+#[cfg(feature = "gzip")]
+#[test]
+fn gzip_is_read_if_it_is_gzip_and_nothing_else() {
+    use std::io::Write as _;
+
+    let auth = auth();
+    let headers = [("X-Sentry-Auth", auth.as_str()), ("Content-Encoding", "gzip")];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&Draft::spans(noon()).bytes()).expect("to write to a Vec does not fail");
+    let body = encoder.finish().expect("to write to a Vec does not fail");
+    let checked = |body: &[u8]| check("POST", "/api/42/envelope/", &headers, body.to_vec());
+    assert_eq!(checked(&body), [""; 0]);
+    assert!(checked(&body[..body.len() / 2])[0].starts_with("http: the body must be gzip"));
+    assert!(checked(b"{}\n")[0].starts_with("http: the body must be gzip"));
+    let more = [&body[..], b"more"].concat();
+    assert_eq!(checked(&more), ["http: the body must end with its gzip stream, and has 4 bytes after it"]);
 }
 
 #[test]
