@@ -96,7 +96,7 @@ fn kill_and_return(kind: Kind) {
                 killed = Some(Instant::now());
             }
             Some(at) if second.is_none() && at.elapsed() > Duration::from_secs(2) => {
-                second = Some(start(port, &arrived).0)
+                second = Some(start(port, &arrived).0);
             }
             _ => {}
         }

@@ -87,7 +87,8 @@ fn a_dsn_may_hold_an_ipv6_address_and_a_path() {
 #[test]
 fn what_only_the_pooled_transport_can_do_is_refused_with_its_name() {
     let dsn = "https://0123456789abcdef0123456789abcdef@localhost/1";
-    let cases: [(&str, fn(Options) -> Options); 3] = [
+    type Set = fn(Options) -> Options;
+    let cases: [(&str, Set); 3] = [
         ("a proxy", |options| options.https_proxy("http://proxy:3128")),
         ("a proxy", |options| options.http_proxy("http://proxy:3128")),
         ("ca_certs", |options| options.ca_certs("authorities.pem")),
