@@ -137,19 +137,26 @@ impl Posted {
     /// When the client breaks off in the middle.
     pub fn read(stream: &mut impl Read) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            match stream.read(&mut byte)? {
+        let length = loop {
+            if let Some(at) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let mut block = [0; 4096];
+            match stream.read(&mut block)? {
                 0 if head.is_empty() => return Ok(None),
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => head.push(byte[0]),
+                read => head.extend_from_slice(&block[..read]),
             }
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
-        let mut posted = Posted { head, body: Vec::new() };
+        };
+        // Clients wait for the answer before they send another, so that what is behind the head is the body's.
+        let body = head.split_off(length);
+        let mut posted = Posted { head: String::from_utf8_lossy(&head).into_owned(), body };
         let length = posted.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let begun = posted.body.len();
         posted.body.resize(length, 0);
-        stream.read_exact(&mut posted.body)?;
+        if let Some(rest) = posted.body.get_mut(begun..) {
+            stream.read_exact(rest)?;
+        }
         Ok(Some(posted))
     }
 

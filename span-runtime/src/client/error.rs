@@ -45,6 +45,8 @@ pub enum InitError {
         /// What it is.
         what: &'static str,
     },
+    /// The pooled transport was asked for, and this program was built without it.
+    NoPooledTransport,
     /// The file of the option `ca_certs`, or of the variable `SSL_CERT_FILE`, is of no use.
     CaCerts {
         /// The file.
@@ -128,6 +130,9 @@ impl fmt::Display for InitError {
                 f,
                 "{what} needs the pooled transport; switch on span-runtime's feature `pooled`, and call \
                  `Options::pooled_transport(true)`"
+            ),
+            InitError::NoPooledTransport => f.write_str(
+                "the pooled transport was asked for, and span-runtime was built without its feature `pooled`; switch it on",
             ),
             InitError::CaCerts { path, reason } => write!(
                 f,

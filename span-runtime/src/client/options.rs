@@ -300,7 +300,8 @@ impl Options {
     /// [`https_proxy`](Self::https_proxy), a DSN with an IPv6 address, a program that links two crypto providers of rustls, and a
     /// connection so slow that an envelope may take longer than [`request_timeout`](Self::request_timeout), where minreq goes on
     /// sending behind what is sent anew.
-    #[cfg(feature = "pooled")]
+    ///
+    /// It needs the feature `pooled`.
     #[must_use]
     pub fn pooled_transport(mut self, pooled: bool) -> Self {
         self.way.pooled = pooled;

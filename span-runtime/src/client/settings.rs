@@ -300,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn the_pooled_transport_is_refused_where_it_is_not_built_in() {
+        let options = Options::new().dsn("http://0123456789abcdef0123456789abcdef@localhost/1").pooled_transport(true);
+        let resolved = options.resolve();
+        assert_eq!(resolved.is_ok(), cfg!(feature = "pooled"));
+        if let Err(error) = resolved {
+            assert!(error.to_string().contains("feature `pooled`"), "{error}");
+        }
+    }
+
+    #[test]
     fn https_without_tls_is_refused_and_not_tried() {
         let resolved = Options::new().dsn("https://0123456789abcdef0123456789abcdef@localhost/1").resolve();
         assert_eq!(resolved.is_ok(), cfg!(feature = "tls"));

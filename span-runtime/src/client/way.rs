@@ -31,6 +31,9 @@ pub(crate) struct Way {
 
 impl WayOptions {
     pub(super) fn resolve(self, environment: &Environment, dsn: &Dsn) -> Result<Way, InitError> {
+        if self.pooled && !cfg!(feature = "pooled") {
+            return Err(InitError::NoPooledTransport);
+        }
         let proxies = Proxies { http: self.http_proxy, https: self.https_proxy };
         let named = environment.proxies(dsn);
         if !self.pooled {
