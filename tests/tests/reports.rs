@@ -220,7 +220,7 @@ fn what_the_server_does_not_take_is_told_once_it_takes_something() {
     ] {
         let receiver = receiver();
         receiver.answer_with(answer);
-        let runtime = runtime(&receiver, |options| options);
+        let runtime = runtime(&receiver, |options| options.retry_timeout(Duration::ZERO));
         let _entered = runtime.enter();
         {
             let _root = start_span("root").start();
@@ -244,12 +244,13 @@ impl<F: FnMut(&[u8]) -> Option<Result<Response, TransportError>> + Send + 'stati
     }
 }
 
-/// A runtime with a transport that may answer by itself, and the one where all else goes.
+/// A runtime with a transport that may answer by itself, and is asked once for each envelope, and the one where all else goes.
 fn staged(
     stage: impl FnMut(&[u8]) -> Option<Result<Response, TransportError>> + Send + 'static,
 ) -> (Runtime, CaptureTransport) {
     let capture = CaptureTransport::new();
     let options = Options::new().transport(Staged(capture.clone(), stage)).traces_sampler(by_name);
+    let options = options.retry_timeout(Duration::ZERO);
     (Runtime::new(options).expect("the options are valid"), capture)
 }
 
