@@ -12,10 +12,10 @@ use span_runtime::{Options, Runtime, start_span};
 use span_tests::SOON;
 use span_tests::endpoint::{Endpoint, Posted, accept_all};
 
-/// The bound that is set, and what may come on top of it: the envelope that is being sent is copied by the client, and
-/// the allocator keeps what it was given back.
+/// The bound that is set, and what may come on top of it: code and threads, the client's copies of the envelope that is being sent, and
+/// what the allocator keeps for each thread that has ever allocated. It does not get more with the number of servers.
 const BOUND: usize = 8 << 20;
-const ON_TOP: usize = 24 << 20;
+const ON_TOP: usize = 48 << 20;
 
 /// Resident memory in bytes.
 fn resident() -> usize {
@@ -55,7 +55,10 @@ const SERVERS: [(&str, Serve); 7] = [
     }),
 ];
 
-/// Ends spans for a while, faster than they can be sent; the highest resident memory meanwhile, and the median of what an end costs.
+/// Those that say so, whatever else they do.
+const TAKE: [&str; 2] = ["takes everything", "answers with a gigabyte"];
+
+/// Ends 20,000 spans a second for a while, which a good server keeps up with; the highest resident memory meanwhile, and the median of what an end costs.
 fn produce(runtime: &Runtime) -> (usize, Duration) {
     let _entered = runtime.enter();
     let (mut highest, mut costs) = (0, Vec::new());
@@ -71,7 +74,7 @@ fn produce(runtime: &Runtime) -> (usize, Duration) {
         highest = highest.max(resident());
         let buffered = runtime.stats().buffered_bytes;
         assert!(buffered <= BOUND, "{buffered}");
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(25));
     }
     costs.sort_unstable();
     (highest, costs[costs.len() / 2])
@@ -80,7 +83,7 @@ fn produce(runtime: &Runtime) -> (usize, Duration) {
 // behaviours 45, 48, 52
 #[test]
 fn memory_and_the_cost_of_a_span_do_not_depend_on_the_server() {
-    let mut before = 0;
+    let before = resident();
     for pooled in [false, true] {
         for (what, serve) in SERVERS {
             let endpoint = Endpoint::start(move |mut stream, _| serve(&mut stream));
@@ -92,12 +95,11 @@ fn memory_and_the_cost_of_a_span_do_not_depend_on_the_server() {
                 .pooled_transport(pooled);
             let runtime = Runtime::new(options).expect("the options are valid");
             let (highest, median) = produce(&runtime);
-            // The first server is a good one: code and threads are in memory after it.
-            if before == 0 {
-                before = highest.saturating_sub(BOUND);
-            }
+            assert!(endpoint.accepted() > 0, "{what}, pooled {pooled}: it was asked");
             assert!(highest < before + BOUND + ON_TOP, "{what}, pooled {pooled}: from {before} to {highest} bytes");
             assert!(median < Duration::from_micros(100), "{what}, pooled {pooled}: {median:?}");
+            let stats = runtime.stats();
+            assert_eq!(stats.sent > 0, TAKE.contains(&what), "{what}, pooled {pooled}: {stats:?}");
             let begin = Instant::now();
             runtime.close(Duration::from_secs(1));
             assert!(begin.elapsed() < SOON / 4, "{what}, pooled {pooled}: {:?}", begin.elapsed());
