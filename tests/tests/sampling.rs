@@ -264,6 +264,51 @@ fn evaluate_to(evaluate: &impl Fn()) -> u32 {
     7
 }
 
+thread_local! {
+    static LATE: LateSpan = const { LateSpan };
+}
+
+/// What [`LateSpan`] was given.
+static LATE_GUARD: Mutex<String> = Mutex::new(String::new());
+
+/// Makes a span when its thread has given up everything else.
+struct LateSpan;
+
+impl Drop for LateSpan {
+    fn drop(&mut self) {
+        let guard = start_span("after the end of the thread").start();
+        *LATE_GUARD.lock().expect("nobody panics with it") = format!("{guard:?}");
+    }
+}
+
+// behaviour 50: the counters of a thread that is gone are another's by then
+#[test]
+fn a_span_after_the_end_of_its_thread_is_counted_for_nobody() {
+    let (all, none) = (Harness::sampling(1.0), Harness::sampling(0.0));
+    let kept = {
+        let _entered = all.runtime().enter();
+        start_span("kept").inactive().start()
+    };
+    let handle = kept.handle();
+    thread::scope(|scope| {
+        let (runtime, handle) = (none.runtime(), &handle);
+        let thread = scope.spawn(move || {
+            // First here is last to go.
+            LATE.with(|_| {});
+            std::mem::forget(runtime.enter());
+            std::mem::forget(start_span("unsampled").start());
+            // Above it when the thread ends, so that what is not sampled is current once more at the end.
+            std::mem::forget(start_span("recorded").parent(handle).start());
+        });
+        // Its thread-local values are gone after this, and only after this.
+        thread.join().expect("it does not panic");
+    });
+    drop(kept);
+    assert_eq!(*LATE_GUARD.lock().expect("nobody panics with it"), "SpanGuard(records nothing)");
+    assert_eq!(all.runtime().stats().started, 2);
+    assert_eq!(none.runtime().stats().started, 1);
+}
+
 /// Takes envelopes only as long as it may.
 struct Limited(CaptureTransport, Arc<AtomicUsize>);
 

@@ -36,8 +36,12 @@ pub(super) fn remove(core: &Arc<Core>) {
 /// The runtime with this number, while it lives, closed or not.
 #[cold]
 pub(crate) fn by_number(number: u32) -> Option<Arc<Core>> {
-    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    all.iter().filter_map(Weak::upgrade).find(|core| core.number == number)
+    let living = || {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
+    };
+    // Out here, where nothing is locked: the last of a runtime drops what its user gave it.
+    living().into_iter().find(|core| core.number == number)
 }
 
 /// Installs a runtime; false if there is one.

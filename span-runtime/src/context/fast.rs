@@ -1,4 +1,4 @@
-//! What can be told of the next start without a look at the stack: two thread-local words that need no borrow.
+//! What can be told of the next start without a look at the stack: a thread-local value that needs no borrow.
 //!
 //! Invariant: what it says is so, or it says [`Fast::Other`], which is always so.
 

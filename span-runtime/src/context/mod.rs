@@ -625,7 +625,6 @@ pub(crate) enum Current {
 impl Drop for Local {
     /// The thread ends: what is open on its stack ends with it, and the lanes close when they are dropped.
     fn drop(&mut self) {
-        fast::set(Fast::Other);
         let end = Reading::now();
         while self.stack.depth() > 0 {
             match self.current() {
@@ -635,6 +634,8 @@ impl Drop for Local {
                 }
             }
         }
+        // At the end, because each end above says what is current then; the counters that it may name go with the lanes.
+        fast::set(Fast::Other);
     }
 }
 
