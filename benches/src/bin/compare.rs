@@ -1,6 +1,6 @@
 //! Compares span-runtime with its peers, all of them in one run, round by round.
 //!
-//! `cargo run --release -p benches --bin compare -- [ROUNDS] [WORKLOAD]`
+//! `cargo run --release -p benches --bin compare -- [ROUNDS] [WORKLOAD] [PEER...]`
 //!
 //! The machine's speed changes while one measures, so only ratios within a run mean something: each round runs a workload with every
 //! peer, one right after the other. Printed are the medians over the rounds, their range, and the ratio to fastrace.
@@ -153,7 +153,9 @@ fn main() -> ExitCode {
     println!(
         "                               median (lowest to highest)  of fastrace   CPU of: producers, process   delivered"
     );
+    let named: Vec<String> = arguments.collect();
     let mut peers = peers::all();
+    peers.retain(|peer| named.is_empty() || named.iter().any(|name| peer.name().contains(name)));
     for workload in chosen().filter(|workload| !workload.shape.wants_client()) {
         compare(&mut peers, workload, rounds);
     }
@@ -168,7 +170,9 @@ fn main() -> ExitCode {
         compare(&mut peers, workload, rounds);
     }
     drop(peers);
-    without_serialising(rounds);
+    if named.is_empty() {
+        without_serialising(rounds);
+    }
     ExitCode::SUCCESS
 }
 
