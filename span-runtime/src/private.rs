@@ -45,7 +45,10 @@ impl Start<'_> {
 /// A span with neither options nor attributes.
 #[inline]
 pub fn enter(site: &'static Callsite) -> SpanGuard {
-    if global::any() { begin_plain(site) } else { SpanGuard::nothing() }
+    match begin_at_once(&Parent::CURRENT) {
+        Some(guard) => guard,
+        None => begin_plain(site),
+    }
 }
 
 /// A span that is current on this thread while the guard lives.

@@ -11,7 +11,8 @@ use super::span::{self, Span};
 use super::{AsParent, Parent, ParentKind};
 use crate::attributes::{AttributeValue, Key, Value};
 use crate::client::global;
-use crate::context::{self, Begun, Entry, Fast, Local, Undecided, Unsampled, fast};
+use crate::client::Passing;
+use crate::context::{self, Begun, Entry, Fast, Local, Undecided, fast};
 #[cfg(feature = "legacy")]
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
@@ -145,7 +146,7 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
         return Some(SpanGuard::nothing());
     }
     match (fast(), &parent.0) {
-        (Fast::Unsampled(unsampled), ParentKind::Current | ParentKind::OnlyCurrent) => Some(begin_unsampled(unsampled)),
+        (Fast::Unsampled(passing), ParentKind::Current | ParentKind::OnlyCurrent) => Some(pass(passing)),
         (Fast::Empty, ParentKind::OnlyCurrent) => Some(SpanGuard::nothing()),
         _ => None,
     }
@@ -153,9 +154,9 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
 
 /// Counts a span below a segment that is not sampled: there is nothing else to it.
 #[inline(always)]
-fn begin_unsampled(Unsampled { counters, runtime, loss }: Unsampled) -> SpanGuard {
-    counters.count_started();
-    SpanGuard::new(guard::Kind::UnsampledChild { runtime, loss })
+fn pass(passing: Passing) -> SpanGuard {
+    passing.count();
+    SpanGuard::new(guard::Kind::Passed)
 }
 
 /// Starts a span on top of this thread's stack. What `details` holds is taken.
@@ -170,8 +171,8 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, details: &mut Details) -
             if let Some((id, index)) = local.push_child_with(site, details) {
                 return guard::Kind::Recording { id, index }.pack();
             }
-            if let Some((runtime, loss)) = local.unsampled_child() {
-                return guard::Kind::UnsampledChild { runtime, loss }.pack();
+            if local.unsampled_child() {
+                return guard::Kind::Passed.pack();
             }
         }
         begin_elsewhere(local, parent, site, mem::take(details), &mut undecided).pack()
@@ -201,20 +202,12 @@ pub(crate) fn begin_values(
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
 #[inline(never)]
 pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
-    match fast() {
-        Fast::Unsampled(unsampled) => begin_unsampled(unsampled),
-        Fast::Empty | Fast::Recording | Fast::Other => begin_plain_on_stack(site),
-    }
-}
-
-#[inline(never)]
-fn begin_plain_on_stack(site: &'static Callsite) -> SpanGuard {
     let mut undecided = None;
     let kind = context::with(|local| {
         if let Some((id, index)) = local.push_child(Site::Call(site)) {
             guard::Kind::Recording { id, index }.pack()
-        } else if let Some((runtime, loss)) = local.unsampled_child() {
-            guard::Kind::UnsampledChild { runtime, loss }.pack()
+        } else if local.unsampled_child() {
+            guard::Kind::Passed.pack()
         } else {
             begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default(), &mut undecided).pack()
         }

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::time::SystemTime;
 
 use super::{SpanHandle, getters, outgoing, setters};
-use crate::LossReason;
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
@@ -44,19 +43,16 @@ pub(super) enum Kind {
     /// The entry of a span that is not sent, which tells how to count it: a segment that is not sampled, a span below one that was given as
     /// parent, or one that is ignored.
     Unsent { token: u64, index: u32 },
-    /// Below a segment that is not sampled, of the runtime with this number: no entry, but to be counted.
-    UnsampledChild { runtime: u32, loss: LossReason },
+    /// Below a segment that is not sampled: no entry, and counted already.
+    Passed,
 }
 
-/// What the lower half of `at` says, less the bits for the reason of a loss; the upper half is an index or a runtime's number.
+/// What the lower half of `at` says; the upper half is an index. The end of those before `RECORDING` has nothing to do.
 const NOTHING: u64 = 0;
-const RECORDING: u64 = 1;
-const UNSENT: u64 = 2;
-const UNSAMPLED_CHILD: u64 = 3;
+const PASSED: u64 = 1;
+const RECORDING: u64 = 2;
+const UNSENT: u64 = 3;
 const KINDS: u64 = 0xff;
-
-/// Where in `at` the reason begins for which an unsampled child is counted.
-const LOSS: u32 = 8;
 
 impl Kind {
     /// The two words of a guard.
@@ -66,7 +62,7 @@ impl Kind {
             Kind::Nothing => (0, NOTHING, 0),
             Kind::Recording { id, index } => (id, RECORDING, index),
             Kind::Unsent { token, index } => (token, UNSENT, index),
-            Kind::UnsampledChild { runtime, loss } => (0, UNSAMPLED_CHILD | (loss as u64) << LOSS, runtime),
+            Kind::Passed => (0, PASSED, 0),
         };
         (id, (number as u64) << 32 | tag)
     }
@@ -77,10 +73,7 @@ impl Kind {
         match at & KINDS {
             RECORDING => Kind::Recording { id, index: number },
             UNSENT => Kind::Unsent { token: id, index: number },
-            UNSAMPLED_CHILD => {
-                // Eight bits, which it was put in as.
-                Kind::UnsampledChild { runtime: number, loss: LossReason::of_unsampled((at >> LOSS) as u8) }
-            }
+            PASSED => Kind::Passed,
             _ => Kind::Nothing,
         }
     }
@@ -134,7 +127,7 @@ impl SpanGuard {
         match self.kind() {
             Kind::Recording { id, index } => context::handle(id, index),
             Kind::Unsent { token, index } => context::context_at(token, index),
-            Kind::UnsampledChild { .. } => context::current_handle(),
+            Kind::Passed => context::current_handle(),
             Kind::Nothing => SpanHandle::nothing(),
         }
     }
@@ -180,11 +173,8 @@ impl SpanGuard {
                 let end = Reading::now();
                 context::with(|local| local.end_at(id, index, end, at));
             }
-            Kind::UnsampledChild { runtime, loss } => {
-                context::end_unsampled(runtime, loss);
-            }
             Kind::Unsent { token, index } => context::end_unsent(token, index),
-            Kind::Nothing => {}
+            Kind::Passed | Kind::Nothing => {}
         }
     }
 }
@@ -196,24 +186,15 @@ fn end_recording(id: u64, index: u32) {
     context::with(|local| local.end(id, index, end));
 }
 
-/// Ends what a guard of these two words was for, which records nothing: out of line as well.
-#[inline(never)]
-fn end_other(id: u64, at: u64) {
-    match Kind::unpack(id, at) {
-        Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
-        Kind::Unsent { token, index } => context::end_unsent(token, index),
-        Kind::Recording { .. } | Kind::Nothing => {}
-    }
-}
 
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
         match self.at & KINDS {
-            NOTHING => {}
+            NOTHING | PASSED => {}
             // The index is the upper half.
             RECORDING => end_recording(self.id, (self.at >> 32) as u32),
-            _ => end_other(self.id, self.at),
+            _ => context::end_unsent(self.id, (self.at >> 32) as u32),
         }
     }
 }
@@ -222,7 +203,7 @@ impl fmt::Debug for SpanGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind() {
             Kind::Recording { .. } => "SpanGuard(recording)",
-            Kind::Unsent { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sent)",
+            Kind::Unsent { .. } | Kind::Passed => "SpanGuard(not sent)",
             Kind::Nothing => "SpanGuard(records nothing)",
         })
     }

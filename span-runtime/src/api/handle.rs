@@ -179,6 +179,7 @@ impl Parent {
     pub const ROOT: Parent = Parent(ParentKind::Root);
 
     /// This span, wherever it lives and whether or not it has ended.
+    #[inline]
     pub fn of<P: AsParent + ?Sized>(parent: &P) -> Self {
         parent.as_parent()
     }
@@ -223,12 +224,20 @@ impl AsParent for CurrentSpan {
 }
 
 impl AsParent for Parent {
+    #[inline]
     fn as_parent(&self) -> Parent {
-        self.clone()
+        // One by one, so that of a constant nothing is left to be done at run time.
+        match &self.0 {
+            ParentKind::Current => Parent::CURRENT,
+            ParentKind::OnlyCurrent => Parent::ONLY_CURRENT,
+            ParentKind::Root => Parent::ROOT,
+            ParentKind::Of(handle) => Parent(ParentKind::Of(handle.clone())),
+        }
     }
 }
 
 impl<P: AsParent + ?Sized> AsParent for &P {
+    #[inline]
     fn as_parent(&self) -> Parent {
         (**self).as_parent()
     }

@@ -32,7 +32,7 @@ use crate::propagation::TraceHeaders;
 use crate::record::{Attribute, Details, Site};
 use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
-pub(crate) use fast::{Fast, Unsampled, fast};
+pub(crate) use fast::{Fast, fast};
 pub(crate) use stack::Entry;
 use stack::{Stack, Top};
 
@@ -135,10 +135,7 @@ impl Local {
         fast::set(match stack.top() {
             None => Fast::Empty,
             Some(Top::Other(Entry::Context(_, handle))) => match handle.as_unsampled() {
-                Some(segment) => {
-                    let counters = lanes.of(&segment.core).counters();
-                    Fast::Unsampled(Unsampled { counters, runtime: segment.core.number, loss: segment.loss })
-                }
+                Some(segment) => Fast::Unsampled(lanes.of(&segment.core).counters().passing(segment.loss)),
                 None => Fast::Other,
             },
             Some(Top::Span(_)) => Fast::Recording,
@@ -288,17 +285,13 @@ impl Local {
         Some((id, index))
     }
 
-    /// Counts a child of the unsampled segment on top, and returns the runtime's number and why it is not sampled. `None` if there is
-    /// none.
-    #[inline]
-    pub(crate) fn unsampled_child(&mut self) -> Option<(u32, LossReason)> {
-        let Local { stack, lanes, .. } = self;
-        let Some(Top::Other(Entry::Context(_, handle))) = stack.top() else { return None };
-        let segment = handle.as_unsampled()?;
-        lanes.of(&segment.core).count_started();
-        let number_and_loss = (segment.core.number, segment.loss);
+    /// Counts a child of the unsampled segment on top; false if there is none.
+    pub(crate) fn unsampled_child(&mut self) -> bool {
+        let Some(Top::Other(Entry::Context(_, handle))) = self.stack.top() else { return false };
+        let Some(segment) = handle.as_unsampled() else { return false };
+        self.lanes.of(&segment.core).counters().passing(segment.loss).count();
         self.mark();
-        Some(number_and_loss)
+        true
     }
 
     /// Starts a span. With `own` it gets a segment pointer of its own, to be carried away from this stack.
@@ -718,26 +711,6 @@ pub(crate) fn finish_owned(open: Box<OpenSpan>, end: Reading, at: Option<SystemT
     }
 }
 
-/// Counts the end of a span that was not sampled, which the guard knows by the runtime's number.
-#[inline]
-pub(crate) fn end_unsampled(runtime: u32, reason: LossReason) {
-    match fast() {
-        Fast::Unsampled(unsampled) if unsampled.runtime == runtime => unsampled.counters.count_unsent(reason),
-        _ => end_unsampled_elsewhere(runtime, reason),
-    }
-}
-
-/// What is current has changed since, or the thread is past its end.
-#[cold]
-fn end_unsampled_elsewhere(runtime: u32, reason: LossReason) {
-    let count = |local: &mut Local| local.lanes.by_number(runtime).map(|lane| lane.count_unsent(reason));
-    if with(count).flatten().is_none() {
-        if let Some(core) = global::by_number(runtime) {
-            core.with_orphan(|lane| lane.count_unsent(reason));
-        }
-    }
-}
-
 /// Counts the end of a span that is not sent, by its handle.
 pub(crate) fn count_unsent(handle: &SpanHandle) {
     let Some((core, reason)) = handle.unsent() else { return };
@@ -844,10 +817,5 @@ impl Lanes {
         if let Some(last) = self.current.replace(lane) {
             self.others.push(last);
         }
-    }
-
-    #[inline]
-    fn by_number(&mut self, number: u32) -> Option<&mut Lane> {
-        self.current.iter_mut().chain(&mut self.others).find(|lane| lane.number() == number)
     }
 }
