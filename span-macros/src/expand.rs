@@ -37,6 +37,8 @@ pub(crate) enum Held {
     Current,
     /// By a future or a stream that makes it current while it is polled.
     Detached,
+    /// By a future that is polled at once, and starts it with that.
+    Polled,
 }
 
 /// What `__span_value` is.
@@ -105,10 +107,11 @@ impl<'a> Printer<'a> {
             (_, true) => quote_spanned!(ours()=> start_inactive),
             (Held::Current, false) => quote_spanned!(ours()=> enter_with),
             (Held::Detached, false) => quote_spanned!(ours()=> start_detached),
+            (Held::Polled, false) => quote_spanned!(ours()=> prepare_future),
         };
         if lines.is_empty() {
             return match (held, inactive) {
-                (Held::Detached, false) => quote_spanned!(ours()=> #rt::start_detached_plain(#site, #parent)),
+                (Held::Polled, false) => quote_spanned!(ours()=> #rt::prepare_future_plain(#site, #parent)),
                 _ => quote_spanned!(ours()=> #rt::#start(#site, #parent, |_| {})),
             };
         }
@@ -198,11 +201,18 @@ impl<'a> Printer<'a> {
     }
 
     /// `instrument(span, future, outcome)`
-    pub(crate) fn instrument(&self, span: &TokenStream, future: &TokenStream, outcome: &TokenStream) -> TokenStream {
+    pub(crate) fn instrument(
+        &self,
+        held: Held,
+        span: &TokenStream,
+        future: &TokenStream,
+        outcome: &TokenStream,
+    ) -> TokenStream {
         let rt = &self.rt;
-        let instrument = match self.options.given("inactive") {
-            Some(_) => quote_spanned!(ours()=> instrument_inactive),
-            None => quote_spanned!(ours()=> instrument),
+        let instrument = match (self.options.given("inactive"), held) {
+            (Some(_), _) => quote_spanned!(ours()=> instrument_inactive),
+            (None, Held::Polled) => quote_spanned!(ours()=> instrument_unstarted),
+            (None, _) => quote_spanned!(ours()=> instrument),
         };
         quote_spanned!(ours()=> #rt::#instrument(#span, #future, #outcome))
     }

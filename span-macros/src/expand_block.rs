@@ -108,7 +108,7 @@ fn expand_async(printer: &Printer<'_>, keywords: &TokenStream, block: &Group) ->
             }
         }
     };
-    printer.instrument(&start, &future, &outcome)
+    printer.instrument(Held::Detached, &start, &future, &outcome)
 }
 
 /// The arguments of `span!`, taken apart from the end: what it is all about stands there.

@@ -111,8 +111,8 @@ impl Body<'_> {
     /// Output:
     /// ```text
     /// async fn f(args) -> Ret {
-    ///     let __span_held = start_detached(&SITE, Parent::CURRENT, |s| …);
-    ///     instrument(
+    ///     let __span_held = prepare_future(&SITE, Parent::CURRENT, |s| …);
+    ///     instrument_unstarted(
     ///         __span_held,
     ///         async move { <hint: Ret>; { body } },
     ///         |outcome, value| if Probe(value).is_err() { outcome.failed(); },
@@ -120,12 +120,14 @@ impl Body<'_> {
     /// }
     /// ```
     ///
-    /// The start borrows the arguments and is done with them before the block moves them. It is a
+    /// The preparation borrows the arguments and is done with them before the block moves them. The span starts when the future is first
+    /// polled, which is at once. It is a
     /// statement of its own: nothing that the options borrow may live across the `.await`.
     fn future(&self) -> TokenStream {
-        let start = self.printer.start(Held::Detached);
+        let start = self.printer.start(Held::Polled);
         let keywords = quote_spanned!(ours()=> async move);
-        let future = self.instrumented(&keywords, &self.function.body, Output::Declared(self.function.output()));
+        let future =
+            self.instrumented(Held::Polled, &keywords, &self.function.body, Output::Declared(self.function.output()));
         quote_spanned!(ours()=> let __span_held = #start; #future.await)
     }
 
@@ -135,8 +137,8 @@ impl Body<'_> {
     /// starts at the first poll:
     /// ```text
     /// Box::pin(async move {
-    ///     let __span_held = start_detached(…);
-    ///     instrument(__span_held, async move { <hint>; { body } }, …).await
+    ///     let __span_held = prepare_future(…);
+    ///     instrument_unstarted(__span_held, async move { <hint>; { body } }, …).await
     /// })
     /// ```
     ///
@@ -149,12 +151,13 @@ impl Body<'_> {
     /// ```
     fn returned_future(&self, tail: AsyncTail) -> TokenStream {
         let AsyncTail { before, pin, keywords, block } = tail;
-        let start = self.printer.start(Held::Detached);
+        let held = if before.is_empty() { Held::Polled } else { Held::Detached };
+        let start = self.printer.start(held);
         let output = match self.function.output().and_then(future_output) {
             Some(ty) => Output::Declared(Some(ty)),
             None => Output::Unknown,
         };
-        let future = self.instrumented(&keywords, &block, output);
+        let future = self.instrumented(held, &keywords, &block, output);
         let start = quote_spanned!(ours()=> let __span_held = #start;);
         let (first, future) = match before.is_empty() {
             true => {
@@ -197,14 +200,14 @@ impl Body<'_> {
         quote_spanned!(ours()=> let __span_held = #start; #stream)
     }
 
-    /// `instrument(__span_held, async move { <hint>; body }, outcome)`
-    fn instrumented(&self, keywords: &TokenStream, body: &Group, output: Output<'_>) -> TokenStream {
+    /// `instrument(__span_held, async move { <hint>; body }, outcome)`, or its like
+    fn instrumented(&self, held: Held, keywords: &TokenStream, body: &Group, output: Output<'_>) -> TokenStream {
         let hint = output.hint();
         let body = nested(body);
         let future = quote_spanned!(ours()=> #keywords { #hint #body });
         let outcome = self.printer.future_outcome(output.may_be_a_result());
         let span = quote_spanned!(ours()=> __span_held);
-        self.printer.instrument(&span, &future, &outcome)
+        self.printer.instrument(held, &span, &future, &outcome)
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 
+pub use crate::api::Unstarted;
 use crate::api::{self, ParentKind, begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
 use crate::attributes::{debug, display};
 use crate::client::global;
@@ -121,10 +122,20 @@ pub fn start_detached(site: &'static Callsite, parent: Parent, start: impl FnOnc
     begin_owned(&parent, Site::Call(site), &mut details)
 }
 
-/// As [`start_detached`], with nothing to evaluate.
+/// A span for a future to carry that is polled at once, and starts with that.
 #[inline]
-pub fn start_detached_plain(site: &'static Callsite, parent: Parent) -> Span {
-    begin_owned(&parent, Site::Call(site), &mut Details::default())
+pub fn prepare_future(site: &'static Callsite, parent: Parent, start: impl FnOnce(&mut Start<'_>)) -> Unstarted {
+    let mut details = Details::default();
+    if global::any() && prepare(&parent, &mut details) {
+        start(&mut Start(&mut details));
+    }
+    Unstarted::new(site, parent, details)
+}
+
+/// As [`prepare_future`], with nothing to evaluate.
+#[inline]
+pub fn prepare_future_plain(site: &'static Callsite, parent: Parent) -> Unstarted {
+    Unstarted::new(site, parent, Details::NONE)
 }
 
 /// Whether the span may record, so that its start closure is to be run, with nothing borrowed. It gets the memory of an
@@ -147,6 +158,16 @@ pub fn instrument<F: Future>(span: Span, future: F, outcome: fn(&mut Outcome<'_>
     api::instrument(span, future, outcome)
 }
 
+/// Carries a span in a future from its first poll on, and looks at the output before the span ends.
+#[inline]
+pub fn instrument_unstarted<F: Future>(
+    span: Unstarted,
+    future: F,
+    outcome: fn(&mut Outcome<'_>, &F::Output),
+) -> InSpan<F> {
+    api::instrument_unstarted(span, future, outcome)
+}
+
 /// Carries a span in a stream.
 #[cfg(feature = "stream")]
 pub fn instrument_stream<S: futures_core::Stream>(span: Span, stream: S) -> crate::InSpanStream<S> {
@@ -167,6 +188,8 @@ pub struct Outcome<'a>(Target<'a>);
 enum Target<'a> {
     Guard(&'a SpanGuard),
     Span(&'a mut Span),
+    /// One that records, by its id, on this thread's stack at this index.
+    Entry(u64, u32),
 }
 
 impl<'a> Outcome<'a> {
@@ -174,10 +197,15 @@ impl<'a> Outcome<'a> {
         Outcome(Target::Span(span))
     }
 
+    pub(crate) fn of_entry(id: u64, index: u32) -> Self {
+        Outcome(Target::Entry(id, index))
+    }
+
     fn change(&mut self, change: Change) {
         match &mut self.0 {
             Target::Guard(guard) => guard.change(change),
             Target::Span(span) => span.change(change),
+            Target::Entry(id, index) => context::change(*id, *index, change),
         }
     }
 
@@ -185,6 +213,7 @@ impl<'a> Outcome<'a> {
         match &self.0 {
             Target::Guard(guard) => guard.is_sampled(),
             Target::Span(span) => span.is_sampled(),
+            Target::Entry(..) => true,
         }
     }
 

@@ -151,6 +151,14 @@ pub(crate) struct Details {
 }
 
 impl Details {
+    pub(crate) const NONE: Details = Details { attributes: Vec::new(), error: false, rare: None };
+
+    /// Whether there is nothing to it.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        self.attributes.is_empty() && !self.error && self.rare.is_none()
+    }
+
     pub(crate) fn set(&mut self, key: Key, value: Value) {
         match self.attributes.iter_mut().find(|attribute| attribute.key == key) {
             Some(attribute) => attribute.value = value,

@@ -11,8 +11,7 @@ use super::span::{self, Span};
 use super::{AsParent, Parent, ParentKind};
 use crate::attributes::{AttributeValue, Key, Value};
 use crate::client::global;
-use crate::client::Passing;
-use crate::context::{self, Begun, Entry, Fast, Local, Undecided, fast};
+use crate::context::{self, Begun, Entry, Fast, Local, Undecided, Unsampled, fast};
 #[cfg(feature = "legacy")]
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
@@ -146,7 +145,7 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
         return Some(SpanGuard::nothing());
     }
     match (fast(), &parent.0) {
-        (Fast::Unsampled(passing), ParentKind::Current | ParentKind::OnlyCurrent) => Some(pass(passing)),
+        (Fast::Unsampled(unsampled), ParentKind::Current | ParentKind::OnlyCurrent) => Some(begin_unsampled(unsampled)),
         (Fast::Empty, ParentKind::OnlyCurrent) => Some(SpanGuard::nothing()),
         _ => None,
     }
@@ -154,9 +153,9 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
 
 /// Counts a span below a segment that is not sampled: there is nothing else to it.
 #[inline(always)]
-fn pass(passing: Passing) -> SpanGuard {
-    passing.count();
-    SpanGuard::new(guard::Kind::Passed)
+fn begin_unsampled(Unsampled { counters, runtime, loss }: Unsampled) -> SpanGuard {
+    counters.count_started();
+    SpanGuard::new(guard::Kind::UnsampledChild { runtime, loss })
 }
 
 /// Starts a span on top of this thread's stack. What `details` holds is taken.
@@ -171,8 +170,8 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, details: &mut Details) -
             if let Some((id, index)) = local.push_child_with(site, details) {
                 return guard::Kind::Recording { id, index }.pack();
             }
-            if local.unsampled_child() {
-                return guard::Kind::Passed.pack();
+            if let Some((runtime, loss)) = local.unsampled_child() {
+                return guard::Kind::UnsampledChild { runtime, loss }.pack();
             }
         }
         begin_elsewhere(local, parent, site, mem::take(details), &mut undecided).pack()
@@ -206,8 +205,8 @@ pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
     let kind = context::with(|local| {
         if let Some((id, index)) = local.push_child(Site::Call(site)) {
             guard::Kind::Recording { id, index }.pack()
-        } else if local.unsampled_child() {
-            guard::Kind::Passed.pack()
+        } else if let Some((runtime, loss)) = local.unsampled_child() {
+            guard::Kind::UnsampledChild { runtime, loss }.pack()
         } else {
             begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default(), &mut undecided).pack()
         }
@@ -298,4 +297,28 @@ pub(crate) fn begin_owned(parent: &Parent, site: Site, details: &mut Details) ->
     });
     refuse(site, span.is_nothing());
     span
+}
+
+/// A span of a macro that starts when its future is first polled.
+#[derive(Debug)]
+pub struct Unstarted {
+    site: &'static Callsite,
+    parent: Parent,
+    details: Details,
+}
+
+impl Unstarted {
+    #[inline]
+    pub(crate) const fn new(site: &'static Callsite, parent: Parent, details: Details) -> Self {
+        Unstarted { site, parent, details }
+    }
+
+    /// Starts it on this thread's stack.
+    #[inline]
+    pub(super) fn start(&mut self) -> SpanGuard {
+        if matches!(self.parent.0, ParentKind::Current) && self.details.is_none() {
+            return begin_plain(self.site);
+        }
+        begin_active(&self.parent, Site::Call(self.site), &mut self.details)
+    }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::carry::{Carried, What};
-use super::{InTrace, Span, TraceScope};
+use super::{InTrace, Span, TraceScope, Unstarted};
 use crate::private::Outcome;
 
 /// Lets futures carry a span, so that it is current whenever they are polled, on whatever thread.
@@ -53,7 +53,16 @@ pub(crate) fn instrument<F: Future>(span: Span, future: F, outcome: fn(&mut Outc
     InSpan { future: Some(future), carried: Carried::new(What::Span(span)), outcome }
 }
 
-/// The same, without making the span current.
+/// The same for a span that starts at the first poll.
+pub(crate) fn instrument_unstarted<F: Future>(
+    unstarted: Unstarted,
+    future: F,
+    outcome: fn(&mut Outcome<'_>, &F::Output),
+) -> InSpan<F> {
+    InSpan { future: Some(future), carried: Carried::new(What::Unstarted(unstarted)), outcome }
+}
+
+/// The same as [`instrument`], without making the span current.
 pub(crate) fn instrument_inactive<F: Future>(
     span: Span,
     future: F,
@@ -76,6 +85,11 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
+                if this.carried.is_unstarted() {
+                    // It was never polled: there is no span.
+                    this.future.set(None);
+                    return;
+                }
                 // What the future holds is dropped inside of its span.
                 let attached = this.carried.attach();
                 this.future.set(None);
@@ -92,21 +106,16 @@ impl<F: Future> Future for InSpan<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let attached = this.carried.attach();
+        let mut attached = this.carried.attach();
         let polled = match this.future.as_mut().as_pin_mut() {
             Some(future) => future.poll(context),
             // Polled after it completed, which no executor does.
             None => Poll::Pending,
         };
-        if polled.is_ready() {
-            this.future.set(None);
-        }
-        drop(attached);
         if let Poll::Ready(output) = &polled {
-            if let Some(span) = this.carried.span() {
-                (this.outcome)(&mut Outcome::of_span(span), output);
-            }
-            this.carried.end();
+            this.future.set(None);
+            attached.with_outcome(|outcome| (this.outcome)(outcome, output));
+            attached.end();
         }
         polled
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::SystemTime;
 
 use super::{SpanHandle, getters, outgoing, setters};
+use crate::LossReason;
 use crate::clock::Reading;
 use crate::context;
 use crate::ids::{SpanId, TraceId};
@@ -43,16 +44,19 @@ pub(super) enum Kind {
     /// The entry of a span that is not sent, which tells how to count it: a segment that is not sampled, a span below one that was given as
     /// parent, or one that is ignored.
     Unsent { token: u64, index: u32 },
-    /// Below a segment that is not sampled: no entry, and counted already.
-    Passed,
+    /// Below a segment that is not sampled, of the runtime with this number: no entry, but to be counted.
+    UnsampledChild { runtime: u32, loss: LossReason },
 }
 
-/// What the lower half of `at` says; the upper half is an index. The end of those before `RECORDING` has nothing to do.
+/// What the lower half of `at` says, less the bits for the reason of a loss; the upper half is an index or a runtime's number.
 const NOTHING: u64 = 0;
-const PASSED: u64 = 1;
-const RECORDING: u64 = 2;
-const UNSENT: u64 = 3;
+const RECORDING: u64 = 1;
+const UNSENT: u64 = 2;
+const UNSAMPLED_CHILD: u64 = 3;
 const KINDS: u64 = 0xff;
+
+/// Where in `at` the reason begins for which an unsampled child is counted.
+const LOSS: u32 = 8;
 
 impl Kind {
     /// The two words of a guard.
@@ -62,7 +66,7 @@ impl Kind {
             Kind::Nothing => (0, NOTHING, 0),
             Kind::Recording { id, index } => (id, RECORDING, index),
             Kind::Unsent { token, index } => (token, UNSENT, index),
-            Kind::Passed => (0, PASSED, 0),
+            Kind::UnsampledChild { runtime, loss } => (0, UNSAMPLED_CHILD | (loss as u64) << LOSS, runtime),
         };
         (id, (number as u64) << 32 | tag)
     }
@@ -73,7 +77,10 @@ impl Kind {
         match at & KINDS {
             RECORDING => Kind::Recording { id, index: number },
             UNSENT => Kind::Unsent { token: id, index: number },
-            PASSED => Kind::Passed,
+            UNSAMPLED_CHILD => {
+                // Eight bits, which it was put in as.
+                Kind::UnsampledChild { runtime: number, loss: LossReason::of_unsampled((at >> LOSS) as u8) }
+            }
             _ => Kind::Nothing,
         }
     }
@@ -93,6 +100,14 @@ impl SpanGuard {
     #[inline(always)]
     fn kind(&self) -> Kind {
         Kind::unpack(self.id, self.at)
+    }
+
+    /// What it is for, which the caller sees to from here on.
+    #[inline(always)]
+    pub(super) fn into_kind(self) -> Kind {
+        let kind = self.kind();
+        std::mem::forget(self);
+        kind
     }
 
     #[inline]
@@ -127,7 +142,7 @@ impl SpanGuard {
         match self.kind() {
             Kind::Recording { id, index } => context::handle(id, index),
             Kind::Unsent { token, index } => context::context_at(token, index),
-            Kind::Passed => context::current_handle(),
+            Kind::UnsampledChild { .. } => context::current_handle(),
             Kind::Nothing => SpanHandle::nothing(),
         }
     }
@@ -173,8 +188,11 @@ impl SpanGuard {
                 let end = Reading::now();
                 context::with(|local| local.end_at(id, index, end, at));
             }
+            Kind::UnsampledChild { runtime, loss } => {
+                context::end_unsampled(runtime, loss);
+            }
             Kind::Unsent { token, index } => context::end_unsent(token, index),
-            Kind::Passed | Kind::Nothing => {}
+            Kind::Nothing => {}
         }
     }
 }
@@ -186,15 +204,24 @@ fn end_recording(id: u64, index: u32) {
     context::with(|local| local.end(id, index, end));
 }
 
+/// Ends what a guard of these two words was for, which records nothing: out of line as well.
+#[inline(never)]
+fn end_other(id: u64, at: u64) {
+    match Kind::unpack(id, at) {
+        Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
+        Kind::Unsent { token, index } => context::end_unsent(token, index),
+        Kind::Recording { .. } | Kind::Nothing => {}
+    }
+}
 
 impl Drop for SpanGuard {
     #[inline]
     fn drop(&mut self) {
         match self.at & KINDS {
-            NOTHING | PASSED => {}
+            NOTHING => {}
             // The index is the upper half.
             RECORDING => end_recording(self.id, (self.at >> 32) as u32),
-            _ => context::end_unsent(self.id, (self.at >> 32) as u32),
+            _ => end_other(self.id, self.at),
         }
     }
 }
@@ -203,7 +230,7 @@ impl fmt::Debug for SpanGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind() {
             Kind::Recording { .. } => "SpanGuard(recording)",
-            Kind::Unsent { .. } | Kind::Passed => "SpanGuard(not sent)",
+            Kind::Unsent { .. } | Kind::UnsampledChild { .. } => "SpanGuard(not sent)",
             Kind::Nothing => "SpanGuard(records nothing)",
         })
     }

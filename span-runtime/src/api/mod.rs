@@ -11,11 +11,11 @@ mod span;
 #[cfg(feature = "stream")]
 mod stream;
 
-pub use builder::{InactiveSpanBuilder, SpanBuilder, start_span};
+pub use builder::{InactiveSpanBuilder, SpanBuilder, Unstarted, start_span};
 pub(crate) use builder::{begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
 pub use current::{CurrentSpan, current_span};
 pub use future::{InContext, InSpan, Instrument};
-pub(crate) use future::{instrument, instrument_inactive};
+pub(crate) use future::{instrument, instrument_inactive, instrument_unstarted};
 pub use guard::SpanGuard;
 pub(crate) use handle::ParentKind;
 pub use handle::{AsParent, Parent, SpanHandle};

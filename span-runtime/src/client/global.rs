@@ -1,7 +1,7 @@
 //! The runtime that `init` installed, as every thread finds it without a lock.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::Core;
 
@@ -13,6 +13,9 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Runtimes in this process, installed or not, to which a span means something: they record spans, or have to say why they do not.
 static RECORDING: AtomicUsize = AtomicUsize::new(0);
 
+/// Runtimes in this process.
+static ALL: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
+
 /// Whether there is any runtime to which a span means something: the one load that a span costs in a program without, or with tracing off.
 #[inline]
 pub(crate) fn any() -> bool {
@@ -21,10 +24,24 @@ pub(crate) fn any() -> bool {
 
 pub(super) fn add(core: &Arc<Core>) {
     RECORDING.fetch_add(usize::from(core.wants_spans()), Ordering::Relaxed);
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|core| core.strong_count() > 0);
+    all.push(Arc::downgrade(core));
 }
 
 pub(super) fn remove(core: &Arc<Core>) {
     RECORDING.fetch_sub(usize::from(core.wants_spans()), Ordering::Relaxed);
+}
+
+/// The runtime with this number, while it lives, closed or not.
+#[cold]
+pub(crate) fn by_number(number: u32) -> Option<Arc<Core>> {
+    let living = || {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
+    };
+    // Out here, where nothing is locked: the last of a runtime drops what its user gave it.
+    living().into_iter().find(|core| core.number == number)
 }
 
 /// Installs a runtime; false if there is one.

@@ -19,8 +19,6 @@ pub(crate) struct LaneCounters {
     ended: AtomicU64,
     /// Ended and not sent, by those reasons that are known when a span starts.
     unsent: [AtomicU64; LossReason::UNSENT],
-    /// Below a segment that is not sampled, by its reason: started, and lost at once.
-    passed: [AtomicU64; LossReason::UNSENT],
 }
 
 impl LaneCounters {
@@ -28,10 +26,8 @@ impl LaneCounters {
     pub(super) fn read(&self) -> (u64, u64, [u64; LossReason::UNSENT]) {
         // Ends before starts, so that a reader never sees more ends than starts.
         let ended = self.ended.load(Ordering::Acquire);
-        let passed: [u64; LossReason::UNSENT] =
-            std::array::from_fn(|reason| self.passed[reason].load(Ordering::Acquire));
-        let unsent = std::array::from_fn(|reason| self.unsent[reason].load(Ordering::Acquire) + passed[reason]);
-        (self.started.load(Ordering::Relaxed) + passed.iter().sum::<u64>(), ended, unsent)
+        let unsent = std::array::from_fn(|reason| self.unsent[reason].load(Ordering::Acquire));
+        (self.started.load(Ordering::Relaxed), ended, unsent)
     }
 }
 
@@ -45,7 +41,7 @@ impl LaneCounters {
 
     /// Gives back those of a lane that is gone, whose numbers were added up elsewhere.
     pub(super) fn give_back(&'static self) {
-        for counter in [&self.started, &self.ended].into_iter().chain(&self.unsent).chain(&self.passed) {
+        for counter in [&self.started, &self.ended].into_iter().chain(&self.unsent) {
             counter.store(0, Ordering::Relaxed);
         }
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
@@ -57,30 +53,12 @@ impl LaneCounters {
         bump(&self.started);
     }
 
-    /// Where spans are counted that are below a segment which is not sampled for this reason.
-    pub(crate) fn passing(&'static self, reason: LossReason) -> Passing {
-        Passing(&self.passed[(reason as usize).min(LossReason::UNSENT - 1)])
-    }
-
     /// Counts the end of a span that is not sent, for one of the reasons that are known when a span starts.
     #[inline(always)]
     pub(crate) fn count_unsent(&self, reason: LossReason) {
         if let Some(counter) = self.unsent.get(reason as usize) {
             bump(counter);
         }
-    }
-}
-
-/// Counts spans of which nothing is wanted but their number. What becomes of one is known when it starts, so that its end has nothing
-/// to do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Passing(&'static AtomicU64);
-
-impl Passing {
-    /// Counts a span as started and lost.
-    #[inline(always)]
-    pub(crate) fn count(self) {
-        bump(self.0);
     }
 }
 
@@ -122,6 +100,11 @@ impl Lane {
     /// The runtime was closed, and nothing but lanes and late spans may still hold it.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.core.is_closed()
+    }
+
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.core.number
     }
 
     #[inline]

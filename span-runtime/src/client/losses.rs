@@ -57,6 +57,17 @@ reasons! {
 impl LossReason {
     /// How many of them, from the first, are known when a span starts: such a span is not recorded.
     pub(crate) const UNSENT: usize = LossReason::CallbackError as usize + 1;
+
+    /// One of these, by its number.
+    #[inline]
+    pub(crate) const fn of_unsampled(number: u8) -> Self {
+        match number {
+            1 => LossReason::Ignored,
+            2 => LossReason::Backpressure,
+            3 => LossReason::CallbackError,
+            _ => LossReason::SampleRate,
+        }
+    }
 }
 
 const COUNT: usize = LossReason::ALL.len();
@@ -187,7 +198,7 @@ mod tests {
     #[test]
     fn the_reasons_that_are_known_when_a_span_starts_come_first() {
         for (number, reason) in LossReason::ALL[..LossReason::UNSENT].iter().enumerate() {
-            assert_eq!(*reason as usize, number);
+            assert_eq!((*reason as usize, LossReason::of_unsampled(number as u8)), (number, *reason));
         }
     }
 }

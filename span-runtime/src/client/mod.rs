@@ -27,8 +27,7 @@ use crate::segment::Trace;
 
 pub use error::InitError;
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
-use lane::LaneCounters;
-pub(crate) use lane::{Lane, Passing};
+pub(crate) use lane::{Lane, LaneCounters};
 pub(crate) use losses::{Load, Losses, Report};
 pub use losses::{LossCounts, LossReason};
 pub use options::{Options, Spotlight};
@@ -39,6 +38,8 @@ pub(crate) use stats::Sums;
 
 /// What everything that belongs to one runtime shares.
 pub(crate) struct Core {
+    /// Tells runtimes apart where holding a pointer would be too much.
+    pub(crate) number: u32,
     pub(crate) settings: Settings,
     /// The trace that the process as a whole belongs to, if it was started with one. (behaviour 28)
     pub(crate) continued: Option<Arc<Trace>>,
@@ -91,7 +92,9 @@ impl Core {
         doorbell: Arc<Doorbell>,
         control: Sender<crate::flusher::Command>,
     ) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         Core {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             traces: settings.is_tracing() && settings.trace_lifecycle == TraceLifecycle::Stream,
             continued: settings.continued.clone().map(|incoming| Arc::new(Trace::continued(incoming))),
             closed: AtomicBool::new(false),
@@ -299,6 +302,6 @@ impl Thread {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Core").field("number", &self.number).field("settings", &self.settings).finish_non_exhaustive()
     }
 }

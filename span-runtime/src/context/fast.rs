@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use crate::client::Passing;
+use crate::client::{LaneCounters, LossReason};
 
 thread_local! {
     // Without a destructor, so that there is nothing to look up before it can be read, and it is there until the thread is gone.
@@ -17,11 +17,20 @@ pub(crate) enum Fast {
     /// Nothing, and no runtime or trace is entered.
     Empty,
     /// A segment that is not sampled: what starts is counted, and nothing else.
-    Unsampled(Passing),
+    Unsampled(Unsampled),
     /// A span that records: a child of it does so too, unless a rule is against it.
     Recording,
     /// Anything: one has to look.
     Other,
+}
+
+/// How spans below a segment that is not sampled are counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unsampled {
+    pub(crate) counters: &'static LaneCounters,
+    /// The runtime's number.
+    pub(crate) runtime: u32,
+    pub(crate) loss: LossReason,
 }
 
 /// What is current on this thread.

@@ -32,7 +32,7 @@ use crate::propagation::TraceHeaders;
 use crate::record::{Attribute, Details, Site};
 use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
-pub(crate) use fast::{Fast, fast};
+pub(crate) use fast::{Fast, Unsampled, fast};
 pub(crate) use stack::Entry;
 use stack::{Stack, Top};
 
@@ -135,7 +135,10 @@ impl Local {
         fast::set(match stack.top() {
             None => Fast::Empty,
             Some(Top::Other(Entry::Context(_, handle))) => match handle.as_unsampled() {
-                Some(segment) => Fast::Unsampled(lanes.of(&segment.core).counters().passing(segment.loss)),
+                Some(segment) => {
+                    let counters = lanes.of(&segment.core).counters();
+                    Fast::Unsampled(Unsampled { counters, runtime: segment.core.number, loss: segment.loss })
+                }
                 None => Fast::Other,
             },
             Some(Top::Span(_)) => Fast::Recording,
@@ -285,13 +288,17 @@ impl Local {
         Some((id, index))
     }
 
-    /// Counts a child of the unsampled segment on top; false if there is none.
-    pub(crate) fn unsampled_child(&mut self) -> bool {
-        let Some(Top::Other(Entry::Context(_, handle))) = self.stack.top() else { return false };
-        let Some(segment) = handle.as_unsampled() else { return false };
-        self.lanes.of(&segment.core).counters().passing(segment.loss).count();
+    /// Counts a child of the unsampled segment on top, and returns the runtime's number and why it is not sampled. `None` if there is
+    /// none.
+    #[inline]
+    pub(crate) fn unsampled_child(&mut self) -> Option<(u32, LossReason)> {
+        let Local { stack, lanes, .. } = self;
+        let Some(Top::Other(Entry::Context(_, handle))) = stack.top() else { return None };
+        let segment = handle.as_unsampled()?;
+        lanes.of(&segment.core).count_started();
+        let number_and_loss = (segment.core.number, segment.loss);
         self.mark();
-        true
+        Some(number_and_loss)
     }
 
     /// Starts a span. With `own` it gets a segment pointer of its own, to be carried away from this stack.
@@ -494,6 +501,16 @@ impl Local {
         self.mark();
     }
 
+    /// Ends the span with this id if it stands on top, and says whether it did.
+    #[inline]
+    pub(crate) fn end_on_top(&mut self, id: u64, index: u32, end: Reading) -> bool {
+        let on_top = self.stack.is_on_top(id);
+        if on_top {
+            self.end(id, index, end);
+        }
+        on_top
+    }
+
     /// Hands over a span that is on no stack any more, and keeps its box.
     fn hand_over(&mut self, mut open: Box<OpenSpan>, end: Reading, at: Option<SystemTime>) {
         let Local { stack, lanes, boxes, .. } = self;
@@ -544,10 +561,24 @@ impl Local {
         if found + 1 < self.stack.depth() {
             self.detach_above(found, above);
         }
-        let own = self.stack.pop();
+        let own = self.pop_to_carry();
         self.stack.trim();
         self.mark();
         own
+    }
+
+    /// Takes the topmost entry off, with a segment of its own if it is a span.
+    fn pop_to_carry(&mut self) -> Option<Entry> {
+        let segment = match self.stack.top() {
+            Some(Top::Span(open)) if open.segment.is_none() => self.stack.segment_at(open.base).cloned(),
+            _ => None,
+        };
+        let boxed = if segment.is_some() { self.boxes.pop() } else { None };
+        let mut entry = self.stack.pop_into(boxed)?;
+        if let (Entry::Span(open), Some(segment)) = (&mut entry, segment) {
+            open.segment = Some(segment);
+        }
+        Some(entry)
     }
 
     #[cold]
@@ -562,14 +593,7 @@ impl Local {
     fn detach_above(&mut self, found: usize, above: &mut Vec<Entry>) {
         let first = above.len();
         while self.stack.depth() > found + 1 {
-            let segment = match self.stack.top() {
-                Some(Top::Span(open)) if open.segment.is_none() => self.stack.segment_at(open.base).cloned(),
-                _ => None,
-            };
-            let Some(mut entry) = self.stack.pop() else { break };
-            if let (Entry::Span(open), Some(segment)) = (&mut entry, segment) {
-                open.segment = Some(segment);
-            }
+            let Some(entry) = self.pop_to_carry() else { break };
             above.push(entry);
         }
         above[first..].reverse();
@@ -711,6 +735,26 @@ pub(crate) fn finish_owned(open: Box<OpenSpan>, end: Reading, at: Option<SystemT
     }
 }
 
+/// Counts the end of a span that was not sampled, which the guard knows by the runtime's number.
+#[inline]
+pub(crate) fn end_unsampled(runtime: u32, reason: LossReason) {
+    match fast() {
+        Fast::Unsampled(unsampled) if unsampled.runtime == runtime => unsampled.counters.count_unsent(reason),
+        _ => end_unsampled_elsewhere(runtime, reason),
+    }
+}
+
+/// What is current has changed since, or the thread is past its end.
+#[cold]
+fn end_unsampled_elsewhere(runtime: u32, reason: LossReason) {
+    let count = |local: &mut Local| local.lanes.by_number(runtime).map(|lane| lane.count_unsent(reason));
+    if with(count).flatten().is_none() {
+        if let Some(core) = global::by_number(runtime) {
+            core.with_orphan(|lane| lane.count_unsent(reason));
+        }
+    }
+}
+
 /// Counts the end of a span that is not sent, by its handle.
 pub(crate) fn count_unsent(handle: &SpanHandle) {
     let Some((core, reason)) = handle.unsent() else { return };
@@ -817,5 +861,10 @@ impl Lanes {
         if let Some(last) = self.current.replace(lane) {
             self.others.push(last);
         }
+    }
+
+    #[inline]
+    fn by_number(&mut self, number: u32) -> Option<&mut Lane> {
+        self.current.iter_mut().chain(&mut self.others).find(|lane| lane.number() == number)
     }
 }

@@ -111,17 +111,15 @@ impl Frame {
         }
     }
 
-    fn take(&mut self) -> Entry {
+    /// Takes what is here, which goes into `boxed`, a blank span, if it is one in place.
+    fn take(&mut self, boxed: Option<Box<OpenSpan>>) -> Entry {
         self.id = 0;
         match self.other.take() {
             Some(other) => other,
             None => {
-                let mut span = mem::replace(&mut self.span, OpenSpan::blank());
-                // Memory of no span's stays here.
-                if span.details.attributes.is_empty() {
-                    self.span.details.attributes = mem::take(&mut span.details.attributes);
-                }
-                Entry::Span(Box::new(span))
+                let mut boxed = boxed.unwrap_or_else(|| Box::new(OpenSpan::blank()));
+                mem::swap(&mut *boxed, &mut self.span);
+                Entry::Span(boxed)
             }
         }
     }
@@ -283,9 +281,14 @@ impl Stack {
 
     /// Takes the topmost entry off.
     pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.pop_into(None)
+    }
+
+    /// As [`pop`](Self::pop); a span in place goes into `boxed`, which is blank.
+    pub(super) fn pop_into(&mut self, boxed: Option<Box<OpenSpan>>) -> Option<Entry> {
         let top = self.depth.checked_sub(1)?;
         self.depth = top;
-        let entry = self.frames.get_mut(top).map(Frame::take);
+        let entry = self.frames.get_mut(top).map(|frame| frame.take(boxed));
         self.ended -= usize::from(matches!(entry, Some(Entry::Ended(_))));
         self.shrink();
         entry
@@ -319,7 +322,7 @@ impl Stack {
     /// Puts `entry` in the place of another, which is returned.
     pub(super) fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
         let frame = self.frames.get_mut(index)?;
-        let old = frame.take();
+        let old = frame.take(None);
         self.ended += usize::from(matches!(entry, Entry::Ended(_)));
         self.ended -= usize::from(matches!(old, Entry::Ended(_)));
         self.unusual |= self.ended > 0;
