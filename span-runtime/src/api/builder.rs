@@ -153,9 +153,9 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
 
 /// Counts a span below a segment that is not sampled: there is nothing else to it.
 #[inline(always)]
-fn begin_unsampled(Unsampled { counters, runtime, loss }: Unsampled) -> SpanGuard {
-    counters.count_started();
-    SpanGuard::new(guard::Kind::UnsampledChild { runtime, loss })
+fn begin_unsampled(unsampled: Unsampled) -> SpanGuard {
+    unsampled.started.count();
+    SpanGuard::packed((0, unsampled.word))
 }
 
 /// Starts a span on top of this thread's stack. What `details` holds is taken.

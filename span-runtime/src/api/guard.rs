@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::{SpanHandle, getters, outgoing, setters};
 use crate::LossReason;
 use crate::clock::Reading;
-use crate::context;
+use crate::context::{self, Fast, fast};
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::Change;
@@ -204,9 +204,18 @@ fn end_recording(id: u64, index: u32) {
     context::with(|local| local.end(id, index, end));
 }
 
+/// The second word of the guard of a span below a segment that is not sampled; the first is 0.
+pub(crate) fn unsampled_word(runtime: u32, loss: LossReason) -> u64 {
+    Kind::UnsampledChild { runtime, loss }.pack().1
+}
+
 /// Ends what a guard of these two words was for, which records nothing: out of line as well.
 #[inline(never)]
 fn end_other(id: u64, at: u64) {
+    match fast() {
+        Fast::Unsampled(unsampled) if unsampled.word == at => return unsampled.ended.count(),
+        _ => {}
+    }
     match Kind::unpack(id, at) {
         Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
         Kind::Unsent { token, index } => context::end_unsent(token, index),

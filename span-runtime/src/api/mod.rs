@@ -17,6 +17,7 @@ pub use current::{CurrentSpan, current_span};
 pub use future::{InContext, InSpan, Instrument};
 pub(crate) use future::{instrument, instrument_inactive, instrument_unstarted};
 pub use guard::SpanGuard;
+pub(crate) use guard::unsampled_word;
 pub(crate) use handle::ParentKind;
 pub use handle::{AsParent, Parent, SpanHandle};
 pub use scope::{

@@ -47,6 +47,13 @@ impl LaneCounters {
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
+    /// Where spans are counted that start and end below a segment which is not sampled for this reason.
+    pub(crate) fn unsampled(&'static self, reason: LossReason) -> (Tally, Tally) {
+        // One of those that are known when a span starts, which is what these are.
+        let ended = self.unsent.get(reason as usize).unwrap_or(&self.unsent[0]);
+        (Tally(&self.started), Tally(ended))
+    }
+
     /// Counts a start.
     #[inline(always)]
     pub(crate) fn count_started(&self) {
@@ -59,6 +66,18 @@ impl LaneCounters {
         if let Some(counter) = self.unsent.get(reason as usize) {
             bump(counter);
         }
+    }
+}
+
+/// One of a lane's counters, by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tally(&'static AtomicU64);
+
+impl Tally {
+    /// Counts one more.
+    #[inline(always)]
+    pub(crate) fn count(self) {
+        bump(self.0);
     }
 }
 

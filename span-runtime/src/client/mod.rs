@@ -27,7 +27,8 @@ use crate::segment::Trace;
 
 pub use error::InitError;
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
-pub(crate) use lane::{Lane, LaneCounters};
+use lane::LaneCounters;
+pub(crate) use lane::{Lane, Tally};
 pub(crate) use losses::{Load, Losses, Report};
 pub use losses::{LossCounts, LossReason};
 pub use options::{Options, Spotlight};

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use crate::client::{LaneCounters, LossReason};
+use crate::client::Tally;
 
 thread_local! {
     // Without a destructor, so that there is nothing to look up before it can be read, and it is there until the thread is gone.
@@ -27,10 +27,10 @@ pub(crate) enum Fast {
 /// How spans below a segment that is not sampled are counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unsampled {
-    pub(crate) counters: &'static LaneCounters,
-    /// The runtime's number.
-    pub(crate) runtime: u32,
-    pub(crate) loss: LossReason,
+    pub(crate) started: Tally,
+    pub(crate) ended: Tally,
+    /// The word of a guard that names the runtime and the reason of the loss.
+    pub(crate) word: u64,
 }
 
 /// What is current on this thread.

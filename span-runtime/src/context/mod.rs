@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
-use crate::api::{Parent, ParentKind, SpanHandle};
+use crate::api::{Parent, ParentKind, SpanHandle, unsampled_word};
 use crate::attributes::{Key, Value};
 use crate::client::{Core, Lane, LossReason, global};
 use crate::clock::Reading;
@@ -136,8 +136,8 @@ impl Local {
             None => Fast::Empty,
             Some(Top::Other(Entry::Context(_, handle))) => match handle.as_unsampled() {
                 Some(segment) => {
-                    let counters = lanes.of(&segment.core).counters();
-                    Fast::Unsampled(Unsampled { counters, runtime: segment.core.number, loss: segment.loss })
+                    let (started, ended) = lanes.of(&segment.core).counters().unsampled(segment.loss);
+                    Fast::Unsampled(Unsampled { started, ended, word: unsampled_word(segment.core.number, segment.loss) })
                 }
                 None => Fast::Other,
             },
@@ -735,18 +735,10 @@ pub(crate) fn finish_owned(open: Box<OpenSpan>, end: Reading, at: Option<SystemT
     }
 }
 
-/// Counts the end of a span that was not sampled, which the guard knows by the runtime's number.
-#[inline]
-pub(crate) fn end_unsampled(runtime: u32, reason: LossReason) {
-    match fast() {
-        Fast::Unsampled(unsampled) if unsampled.runtime == runtime => unsampled.counters.count_unsent(reason),
-        _ => end_unsampled_elsewhere(runtime, reason),
-    }
-}
-
-/// What is current has changed since, or the thread is past its end.
+/// Counts the end of a span that was not sampled, which the guard knows by the runtime's number: what is current has changed since it
+/// started, or the thread is past its end.
 #[cold]
-fn end_unsampled_elsewhere(runtime: u32, reason: LossReason) {
+pub(crate) fn end_unsampled(runtime: u32, reason: LossReason) {
     let count = |local: &mut Local| local.lanes.by_number(runtime).map(|lane| lane.count_unsent(reason));
     if with(count).flatten().is_none() {
         if let Some(core) = global::by_number(runtime) {
