@@ -1,6 +1,6 @@
 //! The byte bound for everything between a span's end and the socket.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::{AtomicUsize, Ordering};
 
 /// Counts bytes against a limit. Shared by the hand-over, the flusher's buckets and the transport's queue, so that a
 /// burst may use all of it, wherever it stands at the moment.

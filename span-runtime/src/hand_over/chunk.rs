@@ -4,19 +4,24 @@
     reason = "the hand-over's room: slots are written by one thread and read by another without a lock"
 )]
 
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
 /// Slots in a chunk. 64 slots of a cache line each are a page: what is lost to a thread that opens a chunk and then
 /// never fills it.
-pub(crate) const CAPACITY: usize = 64;
+///
+/// Two in the models, so that these get to the second chunk with few steps.
+pub(crate) const CAPACITY: usize = if cfg!(all(loom, test)) { 2 } else { 64 };
 
 /// Set in `published` when the producer will not touch the chunk again.
 const CLOSED: u32 = 1 << 31;
 
 const _: () = assert!(CAPACITY.is_power_of_two(), "indexes are masked");
+
+/// A chunk as its two ends have it.
+pub(super) type SharedChunk<T> = Arc<Chunk<T>>;
 
 pub(super) struct Chunk<T> {
     /// How many slots the producer has published, and the `CLOSED` bit. Written by the producer, and by `reset`.
@@ -36,7 +41,7 @@ impl<T> Chunk<T> {
         Chunk {
             published: AtomicU32::new(0),
             taken: AtomicU32::new(0),
-            slots: [const { UnsafeCell::new(MaybeUninit::uninit()) }; CAPACITY],
+            slots: std::array::from_fn(|_| UnsafeCell::new(MaybeUninit::uninit())),
         }
     }
 
@@ -47,13 +52,15 @@ impl<T> Chunk<T> {
         // SAFETY: the caller is the chunk's one producer and `index` is not published, as `Reservation` counts from
         // `Producer::written` upwards: nobody else reads or writes this slot. The mask keeps it within the slots, and
         // changes nothing: it spares the panic that would have to drop the item.
-        unsafe { (*self.slots[index & (CAPACITY - 1)].get()).write(item) };
+        self.slots[index & (CAPACITY - 1)].with_mut(|slot| unsafe {
+            (*slot).write(item);
+        });
     }
 
     /// Drops a slot that was written and not published. Producer only.
     pub(super) fn unwrite(&self, index: usize) {
         // SAFETY: as in `write`; the slot was initialised by it, which `Reservation` knows from `next`.
-        unsafe { (*self.slots[index].get()).assume_init_drop() };
+        self.slots[index].with_mut(|slot| unsafe { (*slot).assume_init_drop() });
     }
 
     /// Publishes the slots below `end`. Producer only.
@@ -80,7 +87,7 @@ impl<T> Chunk<T> {
         for index in taken..published {
             // SAFETY: the slot is below `published`, so the producer initialised it and will not touch it again; it
             // is not below `taken`, so it was not taken before.
-            let item = unsafe { (*self.slots[index as usize].get()).assume_init_read() };
+            let item = self.slots[index as usize].with_mut(|slot| unsafe { (*slot).assume_init_read() });
             // Before the call: should `take` unwind, the item is not taken a second time.
             self.taken.store(index + 1, Ordering::Relaxed);
             take(item);

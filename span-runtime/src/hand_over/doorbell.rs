@@ -8,10 +8,9 @@
 //! asleep; the flusher looks at all chunks once more after it has announced its sleep, and sleeps at most
 //! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread::{self, Thread};
 use std::time::Duration;
+
+use super::sync::{AtomicU8, OnceLock, Ordering, Thread, current, park_timeout};
 
 /// The longest that a span can lie unnoticed after a missed wake-up. Well below the 5 s of behaviour 46.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -71,11 +70,11 @@ impl Doorbell {
     }
 
     fn sleep(&self, how: u8, timeout: Duration, anything: impl FnOnce() -> bool) {
-        self.sleeper.get_or_init(thread::current);
+        self.sleeper.get_or_init(current);
         // SeqCst, so that the announcement is out before `anything` looks at the chunks.
         self.state.store(how, Ordering::SeqCst);
         if !anything() && self.state.load(Ordering::Acquire) == how {
-            thread::park_timeout(timeout);
+            park_timeout(timeout);
         }
         self.state.store(AWAKE, Ordering::Release);
     }

@@ -28,18 +28,20 @@
 mod budget;
 mod chunk;
 mod doorbell;
-#[cfg(test)]
+#[cfg(all(loom, test))]
+mod models;
+mod sync;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-
 pub(crate) use budget::Budget;
 pub(crate) use chunk::CAPACITY;
-use chunk::Chunk;
+use chunk::{Chunk, SharedChunk};
 pub(crate) use doorbell::Doorbell;
+use sync::{Receiver, Sender, TrySendError, bounded};
 
 /// How many empty chunks the pool keeps while there is work: 4 MB, enough for 60,000 spans between two naps of the
 /// flusher. What is beyond goes back to the allocator, and to the budget. A chunk that was freed costs its next user a
@@ -68,8 +70,8 @@ pub(crate) fn hand_over<T, C>(budget: Arc<Budget>, doorbell: Arc<Doorbell>) -> (
 
 /// Makes producers; one is kept by the runtime, each thread gets its own producer from it.
 pub(crate) struct Source<T> {
-    ring: Sender<Arc<Chunk<T>>>,
-    pool: Receiver<Arc<Chunk<T>>>,
+    ring: Sender<SharedChunk<T>>,
+    pool: Receiver<SharedChunk<T>>,
     budget: Arc<Budget>,
     doorbell: Arc<Doorbell>,
 }
@@ -96,11 +98,11 @@ impl<T> fmt::Debug for Source<T> {
 
 /// The writing end of one thread.
 pub(crate) struct Producer<T> {
-    open: Option<Arc<Chunk<T>>>,
+    open: Option<SharedChunk<T>>,
     /// The open chunk's `published`, kept here so that the hot path does not read the shared cell.
     written: usize,
-    ring: Sender<Arc<Chunk<T>>>,
-    pool: Receiver<Arc<Chunk<T>>>,
+    ring: Sender<SharedChunk<T>>,
+    pool: Receiver<SharedChunk<T>>,
     budget: Arc<Budget>,
     doorbell: Arc<Doorbell>,
 }
@@ -201,14 +203,14 @@ impl<T> Producer<T> {
         }
         let chunk = match self.pool.try_recv() {
             Ok(chunk) => chunk,
-            Err(_) if self.budget.try_take(size_of::<Chunk<T>>()) => Arc::new(Chunk::new()),
+            Err(_) if self.budget.try_take(size_of::<Chunk<T>>()) => SharedChunk::new(Chunk::new()),
             Err(_) => {
                 self.doorbell.ring();
                 return Err(NoRoom::Full);
             }
         };
         // Invariant 3: the consumer is told before the first item is in.
-        match self.ring.try_send(Arc::clone(&chunk)) {
+        match self.ring.try_send(SharedChunk::clone(&chunk)) {
             Ok(()) => {}
             // Invariant 4 says that this cannot be; if it is, nothing was written yet and the chunk is dropped.
             Err(TrySendError::Full(_)) => {
@@ -251,7 +253,7 @@ impl<T> fmt::Debug for Producer<T> {
 /// Room for a group of items that the consumer will see together.
 #[derive(Debug)]
 pub(crate) struct Reservation<'a, T> {
-    chunk: &'a Arc<Chunk<T>>,
+    chunk: &'a SharedChunk<T>,
     start: usize,
     next: usize,
     /// At most `CAPACITY`.
@@ -297,11 +299,11 @@ impl<T> Drop for Reservation<'_, T> {
 /// The reading end; there is one.
 pub(crate) struct Consumer<T, C> {
     doorbell: Arc<Doorbell>,
-    ring: Receiver<Arc<Chunk<T>>>,
-    pool: Sender<Arc<Chunk<T>>>,
-    pooled: Receiver<Arc<Chunk<T>>>,
+    ring: Receiver<SharedChunk<T>>,
+    pool: Sender<SharedChunk<T>>,
+    pooled: Receiver<SharedChunk<T>>,
     budget: Arc<Budget>,
-    live: Vec<(Arc<Chunk<T>>, C)>,
+    live: Vec<(SharedChunk<T>, C)>,
 }
 
 /// Where a drain puts what it takes.
@@ -355,10 +357,10 @@ impl<T, C> Consumer<T, C> {
 }
 
 /// Puts an emptied chunk into the pool, or gives its memory back when the pool has enough.
-fn recycle<T>(pool: &Sender<Arc<Chunk<T>>>, budget: &Budget, chunk: &Arc<Chunk<T>>) {
+fn recycle<T>(pool: &Sender<SharedChunk<T>>, budget: &Budget, chunk: &SharedChunk<T>) {
     if pool.len() < KEEP_FREE && !budget.is_tight() {
         chunk.reset();
-        if pool.try_send(Arc::clone(chunk)).is_ok() {
+        if pool.try_send(SharedChunk::clone(chunk)).is_ok() {
             return;
         }
     }
