@@ -1,6 +1,6 @@
 //! What the thread behind costs: to drain, to sort into batches and to write spans with eight attributes.
 //!
-//! `cargo run --release -p benches --bin flusher -- [ROUNDS]`
+//! `cargo run --release -p benches --bin flusher -- [ROUNDS] [WORKLOAD]`
 //!
 //! Each round makes about 10,000 spans in one go and flushes, so that the flusher finds what it would find at a rate of a million spans a
 //! second. Printed is the CPU time of the flusher's thread by that thread's own clock, which the operating system gives to others as well; beside it
@@ -52,7 +52,7 @@ fn of(mut values: Vec<f64>) -> (f64, f64) {
     (at(0), at(values.len() / 2))
 }
 
-fn run(rounds: usize) -> Result<(), String> {
+fn run(rounds: usize, wanted: &str) -> Result<(), String> {
     let mut peer = Streaming::default();
     peer.install();
     peer.verify()?;
@@ -60,7 +60,7 @@ fn run(rounds: usize) -> Result<(), String> {
     let clocks = Clocks::find()?;
     println!("{rounds} rounds; ns of CPU time a span, the least and the median");
     println!("                                      flusher, that is spans/s        transport   bytes a span");
-    for (name, shape, requests) in REQUESTS {
+    for (name, shape, requests) in REQUESTS.iter().filter(|(name, ..)| name.contains(wanted)) {
         // Warms threads, pools and caches.
         measure(&peer, &clocks, *shape, *requests)?;
         let (envelopes, bytes) = peer.envelopes();
@@ -110,9 +110,8 @@ fn clock_of(name: &str) -> Result<nix::time::ClockId, String> {
     const OF_A_THREAD: i32 = 4;
     const TIME_RUN: i32 = 2;
     let threads = std::fs::read_dir("/proc/self/task").map_err(|error| error.to_string())?;
-    let named = |path: &std::path::Path| {
-        std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name)
-    };
+    let named =
+        |path: &std::path::Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
     let mut found = threads.flatten().map(|entry| entry.path()).filter(|path| named(path));
     let id = found.next().and_then(|path| path.file_name()?.to_str()?.parse::<i32>().ok());
     let id = id.ok_or_else(|| format!("no thread is called {name}"))?;
@@ -134,7 +133,8 @@ impl Clocks {
 }
 
 fn main() -> ExitCode {
-    let rounds = match std::env::args().nth(1).map(|rounds| rounds.parse::<usize>()) {
+    let mut arguments = std::env::args().skip(1);
+    let rounds = match arguments.next().map(|rounds| rounds.parse::<usize>()) {
         None => 30,
         Some(Ok(rounds)) if rounds > 0 => rounds,
         Some(_) => {
@@ -142,7 +142,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(rounds) {
+    match run(rounds, &arguments.next().unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
