@@ -7,6 +7,8 @@ pub enum Shape {
     Children(usize),
     /// The same, each with three attributes: a static text, an integer, a short owned text.
     Attributes(usize),
+    /// The same, each with eight: three static texts, two integers, a float, a boolean, and an owned text. For the flusher; ours only.
+    Eight(usize),
     /// So many spans, each below the one before.
     Nested(usize),
     /// So many calls of an annotated function.
@@ -31,6 +33,7 @@ impl Shape {
         match self {
             Shape::Children(n)
             | Shape::Attributes(n)
+            | Shape::Eight(n)
             | Shape::Nested(n)
             | Shape::Functions(n)
             | Shape::Ready(n)
@@ -101,3 +104,6 @@ pub const WORKLOADS: &[Workload] = &[
 
 /// The short text that a child with attributes is given as its own.
 pub const OWNED: &str = "user-12345";
+
+/// An owned text that is too long to stand inside of an attribute.
+pub const LONG: &str = "7f1c7a52-9a3e-4a51-8f0a-3f4f0e0c9b11";

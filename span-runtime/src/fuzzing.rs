@@ -11,7 +11,8 @@ use crate::ids::Generator;
 use crate::link::Link;
 use crate::propagation::Incoming;
 use crate::protocol::{
-    Added, Common, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes, write_report,
+    Added, Around, Common, EnvelopeWriter, Known, SegmentText, SpanText, constant_attributes, thread_attributes,
+    write_report,
 };
 use crate::record::{Attribute, Rare, Site, Slot, SpanRecord};
 use crate::sampling::{self, Rate};
@@ -104,8 +105,11 @@ pub fn envelope(input: &[u8]) {
     let privacy = core.settings.privacy();
     let (every, segments) = constant_attributes(&core.settings, &[]);
     let thread: Common = thread_attributes("1", Some(&pieces.text()));
-    let text = SegmentText::new(&segment, privacy);
-    let mut writer = EnvelopeWriter::new(Vec::new());
+    let (mut text, mut known, mut trace) = (SegmentText::default(), Known::default(), Vec::new());
+    text.turn_to(&segment, privacy);
+    segment.write_context(&mut trace, &ContextText::new(&core.settings));
+    let around = Around { segment: &text, every: &every, segments: &segments, thread: Some(&thread), privacy };
+    let mut writer = EnvelopeWriter::new(Vec::new(), trace.len(), 0);
     let now = UnixNanos::of(SystemTime::now());
     for at in 0..1 + pieces.byte() % 4 {
         let mut attributes: Vec<Attribute> = Vec::new();
@@ -141,12 +145,12 @@ pub fn envelope(input: &[u8]) {
         };
         let start = UnixNanos(now.0 - u64::from(pieces.byte()) * 1000);
         let span = SpanText { record: &record, behind: &behind, start, end: UnixNanos(start.0 + 1) };
-        let added = writer.add(|buffer| span.write(buffer, &text, (&every, &segments), Some(&thread), privacy));
+        let added = writer.add(|buffer| span.write(buffer, around, &mut known));
         assert_eq!(added, Added::Yes);
     }
     let (spans, report) = (writer.spans(), pieces.report());
     let item = (!report.is_empty()).then(|| write_report(&report, now));
-    let envelope = writer.finish(&segment.dsc().json, now, item.as_deref());
+    let envelope = writer.finish(&trace, now, item.as_deref());
     match Envelope::parse(envelope.bytes()) {
         Ok(envelope) => {
             assert_eq!(envelope.spans().len(), spans);

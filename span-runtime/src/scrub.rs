@@ -135,21 +135,35 @@ impl Scrubber {
         clean.collect()
     }
 
+    /// What is to be done with the values of a key.
+    fn judge(&self, key: &str) -> Verdict {
+        if self.hides_key(key) { Verdict::Hidden } else { Verdict::Shown(texts_of(key)) }
+    }
+
+    #[cfg(test)]
     fn clean_value<'v>(&self, key: &str, value: &'v Value) -> Cow<'v, Value> {
-        let clean = |text: &str| match clean_texts_of(key) {
+        self.clean_by(self.judge(key), value)
+    }
+
+    fn clean_by<'v>(&self, verdict: Verdict, value: &'v Value) -> Cow<'v, Value> {
+        let texts = match verdict {
+            Verdict::Shown(texts) => texts,
+            // Whether there is one is no secret.
+            Verdict::Hidden if matches!(value.0, Repr::Bool(_)) => return Cow::Borrowed(value),
+            Verdict::Hidden | Verdict::LeftOut => return Cow::Owned(Value::from_static(FILTERED)),
+        };
+        let clean = |text: &str| match texts {
             Texts::Query => clean_query_text(text),
             Texts::Path => clean_path(text),
-            Texts::Any => clean_urls(text).into_owned(),
+            Texts::Arguments | Texts::Any => clean_urls(text).into_owned(),
         };
         match &value.0 {
-            Repr::Bool(_) => Cow::Borrowed(value),
-            _ if self.hides_key(key) => Cow::Owned(Value::from_static(FILTERED)),
-            Repr::Text(text) if needs_cleaning(key, text.as_str()) => Cow::Owned(Value::of(clean(text.as_str()))),
+            Repr::Text(text) if needs_cleaning(texts, text.as_str()) => Cow::Owned(Value::of(clean(text.as_str()))),
             Repr::List(list) => match &**list {
-                List::Texts(texts) if key == names::COMMAND_ARGS => Cow::Owned(Value::of(self.clean_arguments(texts))),
-                List::Texts(texts) if texts.iter().any(|text| needs_cleaning(key, text.as_str())) => {
-                    let texts: Vec<String> = texts.iter().map(|text| clean(text.as_str())).collect();
-                    Cow::Owned(Value::of(texts))
+                List::Texts(all) if texts == Texts::Arguments => Cow::Owned(Value::of(self.clean_arguments(all))),
+                List::Texts(all) if all.iter().any(|text| needs_cleaning(texts, text.as_str())) => {
+                    let all: Vec<String> = all.iter().map(|text| clean(text.as_str())).collect();
+                    Cow::Owned(Value::of(all))
                 }
                 _ => Cow::Borrowed(value),
             },
@@ -169,10 +183,23 @@ pub(crate) struct Privacy<'a> {
 impl Privacy<'_> {
     /// The value of an attribute as it may be sent; `None` if it is to be left out.
     pub(crate) fn clean<'v>(&self, key: &str, value: &'v Value) -> Option<Cow<'v, Value>> {
+        self.clean_by(self.judge(key), value)
+    }
+
+    /// What is to be done with the values of a key. It takes longer than to do it, and is always the same.
+    pub(crate) fn judge(&self, key: &str) -> Verdict {
         if !self.personal && is_personal(key) {
+            return Verdict::LeftOut;
+        }
+        self.scrubber.map_or(Verdict::Shown(Texts::Any), |scrubber| scrubber.judge(key))
+    }
+
+    /// The value of an attribute as it may be sent, by what is to be done with those of its key.
+    pub(crate) fn clean_by<'v>(&self, verdict: Verdict, value: &'v Value) -> Option<Cow<'v, Value>> {
+        if verdict == Verdict::LeftOut {
             return None;
         }
-        Some(self.scrubber.map_or(Cow::Borrowed(value), |scrubber| scrubber.clean_value(key, value)))
+        Some(self.scrubber.map_or(Cow::Borrowed(value), |scrubber| scrubber.clean_by(verdict, value)))
     }
 
     /// A name or another text as it may be sent.
@@ -226,39 +253,59 @@ fn words(key: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What is to be done with the values of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// They are not sent, and neither is the key.
+    LeftOut,
+    /// They are not sent; that there is one is.
+    Hidden,
+    /// They are sent; their texts are cleaned.
+    Shown(Texts),
+}
+
 /// What the text of an attribute is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Texts {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Texts {
     /// A query string by itself.
     Query,
     /// A URL, or the part of one behind the host.
     Path,
+    /// The arguments of a process.
+    Arguments,
     /// Any text; there may be URLs in it.
     Any,
 }
 
-fn clean_texts_of(key: &str) -> Texts {
+fn texts_of(key: &str) -> Texts {
     if names::QUERIES.contains(&key) {
         Texts::Query
     } else if names::URLS.contains(&key) {
         Texts::Path
+    } else if key == names::COMMAND_ARGS {
+        Texts::Arguments
     } else {
         Texts::Any
     }
 }
 
 /// Whether cleaning could change a text at all.
-fn needs_cleaning(key: &str, text: &str) -> bool {
-    match clean_texts_of(key) {
+fn needs_cleaning(texts: Texts, text: &str) -> bool {
+    match texts {
         Texts::Query => !text.is_empty(),
-        Texts::Path => text.contains(['?', '#']) || text.contains("://"),
-        Texts::Any => text.contains("://"),
+        Texts::Path => text.contains(['?', '#']) || first_url(text).is_some(),
+        Texts::Arguments | Texts::Any => first_url(text).is_some(),
     }
+}
+
+/// Where what could be a URL has its `://`. Most texts have no colon, which is seen faster than the rest.
+fn first_url(text: &str) -> Option<usize> {
+    if text.as_bytes().contains(&b':') { text.find("://") } else { None }
 }
 
 /// Cleans all URLs in a text.
 fn clean_urls(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find("://") else { return Cow::Borrowed(text) };
+    let Some(first) = first_url(text) else { return Cow::Borrowed(text) };
     let mut clean = String::with_capacity(text.len() + FILTERED.len());
     let (before, mut rest) = text.split_at(first);
     clean.push_str(before);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::client::{Core, LossReason};
 use crate::ids::{Generator, SpanId, TraceId};
-use crate::propagation::{Baggage, Dsc, Incoming};
+use crate::propagation::{Baggage, ContextText, Dsc, Incoming};
 use crate::record::Attribute;
 use crate::sampling::{self, Decision};
 
@@ -166,6 +166,11 @@ impl Segment {
     /// The sampling context of its trace, which is settled now if it was not before.
     pub(crate) fn dsc(&self) -> &Dsc {
         self.trace().dsc.get_or_init(|| Dsc::freeze(&self.core.settings, self))
+    }
+
+    /// Appends that as the header `trace` of envelopes.
+    pub(crate) fn write_context(&self, text: &mut Vec<u8>, constant: &ContextText) {
+        self.dsc().write(text, constant, &self.core.settings, self.trace());
     }
 
     /// Whether its name is what a client asked for, rather than what it was matched with.

@@ -1,4 +1,4 @@
-//! Counts the instructions of the threads that make spans, under callgrind, and compares them with what is recorded.
+//! Counts the instructions of the threads that make spans, and of the flusher's, under callgrind, and compares them with what is recorded.
 //!
 //! `cargo run --release -p benches --bin instructions [-- --record]`
 //!
@@ -45,6 +45,30 @@ const COUNTED: &[(&str, Shape)] = &[
     ("no current span", Shape::NoCurrent(100)),
 ];
 
+/// What the flusher is counted with: all that its thread does in its life, from the drain to the envelope.
+const BEHIND: &[(&str, Shape)] = &[
+    ("flusher, requests of 1, 8 attributes", Shape::Eight(1)),
+    ("flusher, requests of 10, 8 attributes", Shape::Eight(10)),
+    ("flusher, requests of 100, 8 attributes", Shape::Eight(100)),
+    ("flusher, requests of 100", Shape::Children(100)),
+];
+
+/// So many times [`REQUESTS`], so that its naps and its start weigh little.
+const ROUNDS_BEHIND: usize = 20;
+
+/// One of [`COUNTED`] or of [`BEHIND`].
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    name: &'static str,
+    shape: Shape,
+    behind: bool,
+}
+
+fn counts() -> impl Iterator<Item = Count> {
+    let of = |behind| move |&(name, shape)| Count { name, shape, behind };
+    COUNTED.iter().map(of(false)).chain(BEHIND.iter().map(of(true)))
+}
+
 /// callgrind counts while a thread is inside of this, and finds it by its name.
 #[inline(never)]
 fn counted_requests(peer: &Streaming, shape: Shape) {
@@ -55,8 +79,18 @@ fn counted_requests(peer: &Streaming, shape: Shape) {
 }
 
 /// In the process that is counted.
-fn run(shape: Shape) {
+fn run(count: Count) {
+    let shape = count.shape;
     let mut peer = Streaming::default();
+    if count.behind {
+        peer.install();
+        peer.prepare(shape);
+        for _ in 0..ROUNDS_BEHIND {
+            counted_requests(&peer, shape);
+            peer.flush();
+        }
+        return;
+    }
     peer.install();
     peer.prepare(shape);
     for _ in 0..REQUESTS {
@@ -67,10 +101,23 @@ fn run(shape: Shape) {
     peer.flush();
 }
 
+impl Count {
+    /// The function inside of which callgrind counts.
+    fn inside(self) -> &'static str {
+        if self.behind { "*Flusher::run*" } else { "*counted_requests*" }
+    }
+
+    /// How many spans are made inside of it, or come through it.
+    fn spans(self) -> usize {
+        self.shape.spans() * REQUESTS * if self.behind { ROUNDS_BEHIND } else { 1 }
+    }
+}
+
 /// Instructions per span.
-fn count(at: usize, shape: Shape) -> io::Result<f64> {
+fn count(at: usize, count: Count) -> io::Result<f64> {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_requests*"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--toggle-collect={}", count.inside()))
         .arg(env::current_exe()?)
         .arg(format!("--run={at}"))
         .output()?;
@@ -78,7 +125,7 @@ fn count(at: usize, shape: Shape) -> io::Result<f64> {
     let collected = text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse::<u64>().ok());
     match collected {
         Some(instructions) if instructions > 0 && output.status.success() => {
-            Ok(instructions as f64 / (shape.spans() * REQUESTS) as f64)
+            Ok(instructions as f64 / count.spans() as f64)
         }
         _ => Err(io::Error::other(format!("callgrind counted nothing:\n{text}"))),
     }
@@ -100,21 +147,22 @@ fn is_the_compiler() -> bool {
 
 fn main() -> ExitCode {
     let argument = env::args().nth(1).unwrap_or_default();
-    if let Some((_, shape)) = argument.strip_prefix("--run=").and_then(|at| COUNTED.get(at.parse::<usize>().ok()?)) {
-        run(*shape);
+    if let Some(count) = argument.strip_prefix("--run=").and_then(|at| counts().nth(at.parse().ok()?)) {
+        run(count);
         return ExitCode::SUCCESS;
     }
     let recorded = recorded();
     let (mut text, mut worse) = (String::new(), 0);
-    for (at, (name, shape)) in COUNTED.iter().enumerate() {
-        let count = match count(at, *shape) {
+    for (at, each) in counts().enumerate() {
+        let name = each.name;
+        let count = match count(at, each) {
             Ok(count) => count,
             Err(error) => {
                 eprintln!("{name}: {error}");
                 return ExitCode::FAILURE;
             }
         };
-        let before = recorded.get(*name).copied();
+        let before = recorded.get(name).copied();
         let is_worse = before.is_none_or(|before| count > before * TOLERANCE + SLACK);
         worse += usize::from(is_worse);
         let before = before.map_or("nothing recorded".into(), |before| format!("{before:.1} recorded"));

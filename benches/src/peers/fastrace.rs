@@ -59,7 +59,7 @@ impl Peer for Fastrace {
 
     fn knows(&self, shape: Shape) -> bool {
         // It is installed or it is not; there is no other switch.
-        !matches!(shape, Shape::Off(_))
+        !matches!(shape, Shape::Off(_) | Shape::Eight(_))
     }
 
     fn request(&self, shape: Shape) {
@@ -99,6 +99,7 @@ impl Peer for Fastrace {
                 }
             }
             Shape::Children(n)
+            | Shape::Eight(n)
             | Shape::Unsampled(n)
             | Shape::Off(n)
             | Shape::NoClient(n)

@@ -49,6 +49,7 @@ pub trait Peer: Sync {
         let shapes = [
             Shape::Children(VERIFIED),
             Shape::Attributes(VERIFIED),
+            Shape::Eight(VERIFIED),
             Shape::Functions(VERIFIED),
             Shape::Ready(VERIFIED),
             Shape::Pending(VERIFIED),

@@ -97,7 +97,12 @@ fn children(shape: Shape) {
                 to_completion(PendingOnce::default().instrument(tracing::info_span!("child")));
             }
         }
-        Shape::Children(n) | Shape::Unsampled(n) | Shape::NoClient(n) | Shape::NoCurrent(n) | Shape::Off(n) => {
+        Shape::Children(n)
+        | Shape::Eight(n)
+        | Shape::Unsampled(n)
+        | Shape::NoClient(n)
+        | Shape::NoCurrent(n)
+        | Shape::Off(n) => {
             for _ in 0..n {
                 let _span = tracing::info_span!("child").entered();
             }
@@ -112,7 +117,7 @@ impl Peer for Tracing {
 
     fn knows(&self, shape: Shape) -> bool {
         // A span without a parent is a root here; there is no other kind.
-        !matches!(shape, Shape::Off(_) | Shape::NoCurrent(_))
+        !matches!(shape, Shape::Off(_) | Shape::NoCurrent(_) | Shape::Eight(_))
     }
 
     fn install(&mut self) {

@@ -93,6 +93,7 @@ fn request(shape: Shape) {
             }
         }
         Shape::Children(n)
+        | Shape::Eight(n)
         | Shape::Functions(n)
         | Shape::Unsampled(n)
         | Shape::Off(n)
@@ -113,7 +114,7 @@ impl Peer for Transactions {
 
     fn knows(&self, shape: Shape) -> bool {
         // It has no annotation for functions in this crate, and a child needs a parent by its type.
-        !matches!(shape, Shape::Functions(_) | Shape::NoCurrent(_) | Shape::Off(_))
+        !matches!(shape, Shape::Functions(_) | Shape::NoCurrent(_) | Shape::Off(_) | Shape::Eight(_))
     }
 
     fn install(&mut self) {

@@ -9,7 +9,7 @@ use span_runtime::{Guard, Options, Parent, init, span};
 
 use super::{Peer, VERIFIED};
 use crate::poll::{PendingOnce, to_completion};
-use crate::workload::{OWNED, Shape};
+use crate::workload::{LONG, OWNED, Shape};
 
 span_runtime::lifecycle!(stream);
 
@@ -17,6 +17,8 @@ span_runtime::lifecycle!(stream);
 #[derive(Debug, Default, Clone)]
 struct Counting {
     spans: Arc<AtomicU64>,
+    envelopes: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
     misplaced: Arc<AtomicU64>,
     /// Whether to answer that no more spans are wanted.
     limits: Arc<AtomicBool>,
@@ -37,6 +39,8 @@ impl Transport for Counting {
     fn send(&mut self, envelope: &[u8]) -> Result<Response, TransportError> {
         let count = item_count(envelope);
         self.spans.fetch_add(count, Ordering::Relaxed);
+        self.envelopes.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(envelope.len() as u64, Ordering::Relaxed);
         // Only while verifying, when an envelope holds one small request: each child names the one root.
         if count == VERIFIED as u64 + 1 {
             let text = String::from_utf8_lossy(envelope);
@@ -83,6 +87,11 @@ impl Streaming {
         self.installed = Some((rate, init(options).expect("the options are valid")));
     }
 
+    /// How many envelopes came, and how many bytes they had.
+    pub fn envelopes(&self) -> (u64, u64) {
+        (self.counting.envelopes.load(Ordering::Relaxed), self.counting.bytes.load(Ordering::Relaxed))
+    }
+
     /// Has the other side refuse spans from here on, so that they are dropped before they are serialised.
     pub fn limit(&self) {
         self.counting.limits.store(true, Ordering::Relaxed);
@@ -95,6 +104,21 @@ impl Streaming {
 #[inline(never)]
 fn annotated(child: usize) -> usize {
     child
+}
+
+fn eight(child: usize) {
+    span!(
+        "child",
+        "http.request.method" = "GET",
+        "http.route" = "/orders/{id}/items",
+        "http.response.status_code" = 200,
+        "db.system" = "postgresql",
+        "db.rows" = child,
+        "cache.ratio" = child as f64 / 16.0,
+        "cache.hit" = child % 2 == 0,
+        "order.id" = LONG.to_owned(),
+        {}
+    );
 }
 
 #[span(name = "child")]
@@ -141,6 +165,11 @@ impl Peer for Streaming {
                 Shape::Attributes(n) => {
                     for child in 0..n {
                         span!("child", "kind" = "static", "child" = child, "user" = OWNED.to_owned(), {});
+                    }
+                }
+                Shape::Eight(n) => {
+                    for child in 0..n {
+                        eight(child);
                     }
                 }
                 Shape::Nested(depth) => nested(depth),

@@ -83,6 +83,11 @@ impl Batch {
         self.slots = change(std::mem::take(&mut self.slots));
     }
 
+    /// Bytes of JSON that this is likely to become.
+    pub(super) fn json(&self) -> usize {
+        self.json
+    }
+
     pub(super) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }

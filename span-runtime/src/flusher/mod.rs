@@ -25,9 +25,10 @@ use crate::clock::{Clock, UnixNanos};
 use crate::hand_over::{Consumer, Sink};
 use crate::hook::Stage;
 use crate::integrations;
+use crate::propagation::ContextText;
 use crate::protocol::{
-    Added, Common, Envelope, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes,
-    write_report,
+    Added, Around, Common, Envelope, EnvelopeWriter, Known, SegmentText, SpanText, constant_attributes,
+    thread_attributes, write_report,
 };
 use crate::record::{Attribute, Rare, Slot, SpanRecord};
 use crate::segment::Segment;
@@ -98,6 +99,11 @@ pub(crate) struct Flusher {
     segments: Common,
     /// How many integrations `segments` names.
     integrations: usize,
+    known: Known,
+    context: ContextText,
+    /// The memory of the texts of an envelope's trace and of its spans' segment.
+    trace: Vec<u8>,
+    segment: SegmentText,
     hook: Option<Stage>,
     /// When the health of the pipeline was looked at.
     monitored: Instant,
@@ -122,6 +128,7 @@ impl Flusher {
         let now = Instant::now();
         let most_queued = MOST_QUEUED.min(core.budget.limit() / 8);
         let batches = Batches::new(Arc::clone(&core.budget));
+        let context = ContextText::new(&core.settings);
         Flusher {
             core,
             consumer,
@@ -135,6 +142,10 @@ impl Flusher {
             every,
             segments,
             integrations: integrations.len(),
+            known: Known::default(),
+            context,
+            trace: Vec::new(),
+            segment: SegmentText::default(),
             hook,
             monitored: now,
             threads: Threads::new(),
@@ -146,7 +157,8 @@ impl Flusher {
         }
     }
 
-    /// Runs until it is told to close.
+    /// Runs until it is told to close. The measurement of instructions finds the thread by this function's name.
+    #[inline(never)]
     pub(crate) fn run(mut self) {
         crate::context::silence();
         let closing = loop {
@@ -335,13 +347,16 @@ impl Flusher {
         self.batches.discharge(batch.charged());
         self.name_integrations();
         let number = batch.number();
-        let first = Arc::clone(batch.segment());
-        let header = &*first.dsc().json;
         let core = Arc::clone(&self.core);
         let privacy = core.settings.privacy();
+        let json = batch.json();
+        let mut segment = Arc::clone(batch.segment());
+        let mut trace = mem::take(&mut self.trace);
+        trace.clear();
+        segment.write_context(&mut trace, &self.context);
+        self.segment.turn_to(&segment, privacy);
         let slots = batch.into_slots();
-        let mut writer = EnvelopeWriter::new(self.transport.spare_buffer());
-        let mut segment = (&first, SegmentText::new(&first, privacy));
+        let mut writer = EnvelopeWriter::new(self.transport.spare_buffer(), trace.len(), json);
         let mut thread = (u32::MAX, None);
         let mut rest = slots.as_slice();
         while let Some((slot, behind)) = rest.split_first() {
@@ -349,8 +364,9 @@ impl Flusher {
             let record = match slot {
                 Slot::Span(record) => record,
                 Slot::Segment(next) => {
-                    if !Arc::ptr_eq(segment.0, next) {
-                        segment = (next, SegmentText::new(next, privacy));
+                    if !Arc::ptr_eq(&segment, next) {
+                        segment = Arc::clone(next);
+                        self.segment.turn_to(&segment, privacy);
                     }
                     continue;
                 }
@@ -366,30 +382,30 @@ impl Flusher {
             if thread.0 != record.thread {
                 thread = (record.thread, thread_text(&mut self.threads, &self.core, record.thread));
             }
-            let span = self.text(segment.0, record, own);
-            let common = (&self.every, &self.segments);
-            match writer.add(|buffer| span.write(buffer, &segment.1, common, thread.1.as_deref(), privacy)) {
+            let span = text(&self.clock, &segment, record, own);
+            let around = Around {
+                segment: &self.segment,
+                every: &self.every,
+                segments: &self.segments,
+                thread: thread.1.as_deref(),
+                privacy,
+            };
+            let known = &mut self.known;
+            match writer.add(|buffer| span.write(buffer, around, known)) {
                 Added::Yes => {}
                 Added::TooLarge => self.core.losses.add(LossReason::BufferOverflow, 1),
                 // The estimate was far off, which takes texts of control characters.
                 Added::Full(text) => {
-                    let full = mem::replace(&mut writer, EnvelopeWriter::new(Vec::new()));
+                    let next = EnvelopeWriter::new(Vec::new(), trace.len(), text.len());
+                    let full = mem::replace(&mut writer, next);
                     writer.add(|buffer| buffer.extend_from_slice(&text));
                     // The batch is through with its last envelope only.
-                    self.submit(full, header, number - 1);
+                    self.submit(full, &trace, number - 1);
                 }
             }
         }
-        self.submit(writer, header, number);
-    }
-
-    fn text<'a>(&self, segment: &Segment, record: &'a SpanRecord, behind: &'a [Slot]) -> SpanText<'a> {
-        let rare = match behind.last() {
-            Some(Slot::Rare(rare)) => Some(&**rare),
-            _ => None,
-        };
-        let (start, end) = record.times(rare, segment, &self.clock);
-        SpanText { record, behind, start, end }
+        self.submit(writer, &trace, number);
+        self.trace = trace;
     }
 
     /// Has segments name the integrations that registered since the last time.
@@ -402,7 +418,7 @@ impl Flusher {
     }
 
     /// Hands an envelope to the transport.
-    fn submit(&mut self, writer: EnvelopeWriter, header: &str, number: u64) {
+    fn submit(&mut self, writer: EnvelopeWriter, trace: &[u8], number: u64) {
         let spans = writer.spans() as u64;
         if spans == 0 {
             return;
@@ -410,7 +426,7 @@ impl Flusher {
         let now = UnixNanos::of(SystemTime::now());
         let report = self.take_report(REPORT_WITH);
         let item = report.as_ref().map(|report| write_report(report, now));
-        let envelope = writer.finish(header, now, item.as_deref());
+        let envelope = writer.finish(trace, now, item.as_deref());
         self.transport.submit(Outgoing { envelope, load: Load::of_spans(spans), report, number });
     }
 
@@ -559,6 +575,16 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
             self.core.losses.add(LossReason::BufferOverflow, spans);
         }
     }
+}
+
+/// A span, with the slots behind its own.
+fn text<'a>(clock: &Clock, segment: &Segment, record: &'a SpanRecord, behind: &'a [Slot]) -> SpanText<'a> {
+    let rare = match behind.last() {
+        Some(Slot::Rare(rare)) => Some(&**rare),
+        _ => None,
+    };
+    let (start, end) = record.times(rare, segment, clock);
+    SpanText { record, behind, start, end }
 }
 
 /// The text for a thread's attributes, made when its first span is written.

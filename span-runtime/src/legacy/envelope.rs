@@ -8,6 +8,7 @@ use super::transaction::Child;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::ids::Generator;
+use crate::propagation::ContextText;
 use crate::protocol::{SDK_NAME, SDK_VERSION, json};
 use crate::scrub::Privacy;
 use crate::segment::Segment;
@@ -20,7 +21,8 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) fn write(finished: &Finished, settings: &Settings, now: UnixNanos) -> (Vec<u8>, usize) {
     let event_id = Generator::seeded().trace_id().to_string();
     let (payload, children) = payload(finished, settings, &event_id);
-    let trace = &finished.segment.dsc().json;
+    let mut trace = Vec::new();
+    finished.segment.write_context(&mut trace, &ContextText::new(settings));
 
     let mut bytes = Vec::with_capacity(payload.len() + 512 + trace.len());
     bytes.extend_from_slice(br#"{"event_id":"#);
@@ -28,7 +30,7 @@ pub(super) fn write(finished: &Finished, settings: &Settings, now: UnixNanos) ->
     bytes.extend_from_slice(br#","sent_at":"#);
     json::rfc3339(&mut bytes, now);
     bytes.extend_from_slice(br#","trace":"#);
-    bytes.extend_from_slice(trace.as_bytes());
+    bytes.extend_from_slice(&trace);
     bytes.extend_from_slice(b"}\n{\"type\":\"transaction\",\"length\":");
     json::unsigned(&mut bytes, payload.len() as u64);
     bytes.extend_from_slice(b"}\n");

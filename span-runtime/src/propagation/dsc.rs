@@ -1,60 +1,171 @@
 //! The dynamic sampling context of a trace. (behaviours 30, 32, 43)
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use super::Baggage;
 use crate::client::Settings;
-use crate::protocol::trace_header;
-use crate::segment::{Segment, Trace};
+use crate::protocol::{json, write_context};
+use crate::segment::{Segment, Trace, TraceRef};
 
-/// A sampling context that does not change any more, in its two forms.
+/// A sampling context that does not change any more.
 #[derive(Debug)]
 pub(crate) struct Dsc {
-    /// For the header `baggage` of requests.
-    pub(crate) baggage: Box<str>,
-    /// For the header `trace` of envelopes, as JSON.
-    pub(crate) json: Box<str>,
+    context: Context,
+    /// For the header `baggage` of requests, once one was asked for: most traces never leave the process.
+    baggage: OnceLock<Box<str>>,
+}
+
+#[derive(Debug)]
+enum Context {
+    /// As it came with the trace.
+    AsItCame,
+    /// The same, with the rate at which this process decided.
+    Came(Box<Baggage>),
+    /// What was known here when it was settled, beside what never changes.
+    Made { sample_rate: Option<f64>, sampled: bool, transaction: Option<Cow<'static, str>> },
+}
+
+/// What of the header `trace` is the same for all traces that begin in a process.
+#[derive(Debug)]
+pub(crate) struct ContextText {
+    /// `","public_key":"...","sample_rand":"`
+    behind_id: Box<[u8]>,
+    /// `","environment":"..."`, and what there is of the rest.
+    behind_rand: Box<[u8]>,
+}
+
+impl ContextText {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let (mut behind_id, mut behind_rand) = (Vec::new(), Vec::new());
+        behind_id.push(b'"');
+        member(&mut behind_id, "public_key", settings.dsn.public_key());
+        behind_id.extend_from_slice(br#","sample_rand":""#);
+        behind_rand.push(b'"');
+        for (key, value) in constant(settings) {
+            member(&mut behind_rand, key, value);
+        }
+        ContextText { behind_id: behind_id.into(), behind_rand: behind_rand.into() }
+    }
+}
+
+/// `,"key":"value"`
+fn member(text: &mut Vec<u8>, key: &str, value: &str) {
+    text.push(b',');
+    json::string(text, key);
+    text.push(b':');
+    json::string(text, value);
+}
+
+/// Those members that are the same for all traces that begin in a process, behind the public key and the random number.
+fn constant(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
+    let release = settings.release.as_deref().map(|release| ("release", release));
+    let org_id = settings.org_id().map(|org_id| ("org_id", org_id));
+    [("environment", settings.environment.as_str())].into_iter().chain(release).chain(org_id)
 }
 
 impl Dsc {
     /// That of the trace of a segment, as it stands: which came with the trace, or is made of what is known now.
     pub(crate) fn freeze(settings: &Settings, segment: &Segment) -> Self {
         let trace = segment.trace();
-        let rate = segment.sample_rate.map(|rate| rate.to_string());
-        let baggage = match trace.incoming() {
-            Some(incoming) if !incoming.is_foreign() => {
-                let mut baggage = incoming.clone();
-                if let Some(rate) = rate.filter(|_| segment.decided_here) {
-                    baggage.set("sample_rate", &rate);
+        let dsc = Dsc { context: Context::of(settings, segment), baggage: OnceLock::new() };
+        if matches!(segment.trace, TraceRef::Shared(_)) {
+            // It may be asked for where there is no segment, and so no settings.
+            dsc.baggage(settings, trace);
+        }
+        dsc
+    }
+
+    /// For the header `baggage`.
+    pub(crate) fn baggage(&self, settings: &Settings, trace: &Trace) -> &str {
+        self.baggage.get_or_init(|| self.context.baggage(settings, trace).into())
+    }
+
+    /// The same, if it is there: in a trace that segments share it is.
+    pub(super) fn made_baggage(&self) -> Option<&str> {
+        self.baggage.get().map(|baggage| &**baggage)
+    }
+
+    /// Appends it as the header `trace` of envelopes.
+    pub(crate) fn write(&self, text: &mut Vec<u8>, constant: &ContextText, settings: &Settings, trace: &Trace) {
+        let came = match &self.context {
+            Context::AsItCame => trace.incoming(),
+            Context::Came(baggage) => Some(&**baggage),
+            Context::Made { sample_rate, sampled, transaction } => {
+                text.extend_from_slice(br#"{"trace_id":""#);
+                json::hex128(text, trace.id.as_u128());
+                text.extend_from_slice(&constant.behind_id);
+                json::fraction(text, trace.sample_rand);
+                text.extend_from_slice(&constant.behind_rand);
+                match sample_rate {
+                    Some(1.0) => text.extend_from_slice(br#","sample_rate":"1""#),
+                    Some(rate) => member(text, "sample_rate", &rate.to_string()),
+                    None => {}
                 }
-                baggage
-            }
-            _ => {
-                let mut baggage = undecided(settings, trace);
-                if let Some(rate) = rate {
-                    baggage.set("sample_rate", &rate);
+                text.extend_from_slice(if *sampled { br#","sampled":"true""# } else { br#","sampled":"false""# });
+                if let Some(name) = transaction {
+                    member(text, "transaction", name);
                 }
-                baggage.set("sampled", if segment.sampled { "true" } else { "false" });
-                let name = segment.name();
-                // A URL may hold whatever a client sent.
-                if !segment.is_named_by_url() && !name.is_empty() {
-                    baggage.set("transaction", &settings.privacy().clean_text(&name));
-                }
-                baggage
+                text.push(b'}');
+                return;
             }
         };
-        let json = trace_header(&baggage, trace.id, settings.dsn.public_key());
-        Dsc { baggage: baggage.to_string().into(), json }
+        write_context(text, came.unwrap_or(&Baggage::default()), trace.id, settings.dsn.public_key());
+    }
+}
+
+impl Context {
+    fn of(settings: &Settings, segment: &Segment) -> Self {
+        let rate = segment.sample_rate;
+        match segment.trace().incoming() {
+            Some(incoming) if !incoming.is_foreign() => match rate.filter(|_| segment.decided_here) {
+                None => Context::AsItCame,
+                Some(rate) => {
+                    let mut baggage = incoming.clone();
+                    baggage.set("sample_rate", &rate.to_string());
+                    Context::Came(baggage.into())
+                }
+            },
+            _ => {
+                let name = segment.name();
+                // A URL may hold whatever a client sent.
+                let transaction = (!segment.is_named_by_url() && !name.is_empty()).then(|| {
+                    let clean = match settings.privacy().clean_text(&name) {
+                        Cow::Borrowed(_) => None,
+                        Cow::Owned(clean) => Some(Cow::Owned(clean)),
+                    };
+                    clean.unwrap_or(name)
+                });
+                Context::Made { sample_rate: rate, sampled: segment.sampled, transaction }
+            }
+        }
+    }
+
+    fn baggage(&self, settings: &Settings, trace: &Trace) -> String {
+        match self {
+            Context::AsItCame => trace.incoming().map(Baggage::to_string).unwrap_or_default(),
+            Context::Came(baggage) => baggage.to_string(),
+            Context::Made { sample_rate, sampled, transaction } => {
+                let mut baggage = undecided(settings, trace);
+                if let Some(rate) = sample_rate {
+                    baggage.set("sample_rate", &rate.to_string());
+                }
+                baggage.set("sampled", if *sampled { "true" } else { "false" });
+                if let Some(name) = transaction {
+                    baggage.set("transaction", name);
+                }
+                baggage.to_string()
+            }
+        }
     }
 }
 
 /// What is known of a trace that began here before its first segment.
 pub(super) fn undecided(settings: &Settings, trace: &Trace) -> Baggage {
-    let mut members = vec![
+    let own = [
         ("trace_id", trace.id.to_string()),
         ("public_key", settings.dsn.public_key().to_owned()),
         ("sample_rand", format!("{:.6}", trace.sample_rand)),
-        ("environment", settings.environment.clone()),
     ];
-    members.extend(settings.release.clone().map(|release| ("release", release)));
-    members.extend(settings.org_id().map(|org_id| ("org_id", org_id.to_owned())));
-    members.into_iter().collect()
+    own.into_iter().chain(constant(settings).map(|(key, value)| (key, value.to_owned()))).collect()
 }

@@ -1,7 +1,7 @@
 //! An envelope: one header line, then items of a header line and a payload each.
 //!
-//! An item's header states the length of its payload. So the payload is written first, behind a gap, and the headers are
-//! then put right in front of it; nothing is moved, unless they are larger than the gap.
+//! An item's header states the length of its payload. So the payload is written first, behind a gap that is as wide as the headers can get,
+//! and the headers are then put right in front of it; nothing is moved.
 
 use crate::clock::UnixNanos;
 use crate::ids::TraceId;
@@ -19,8 +19,8 @@ pub(crate) enum Added {
     Full(Vec<u8>),
 }
 
-/// Room for the headers in front of the payload; names and releases that are longer than usual still fit.
-const GAP: usize = 4096;
+/// Room for the headers in front of the payload, beside the sampling context: 200 bytes, if both numbers have ten digits.
+const GAP: usize = 256;
 
 /// What is in front of the spans, and behind them.
 const BEFORE: &[u8] = br#"{"version":2,"items":["#;
@@ -54,16 +54,20 @@ impl Envelope {
 pub(crate) struct EnvelopeWriter {
     /// A gap, `BEFORE`, and the spans so far.
     buffer: Vec<u8>,
+    /// How wide the gap is.
+    gap: usize,
     spans: usize,
 }
 
 impl EnvelopeWriter {
-    /// One that uses the memory of an earlier envelope.
-    pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
+    /// One that uses the memory of an earlier envelope, with room for a header `trace` of this length and spans of about so many bytes.
+    pub(crate) fn new(mut buffer: Vec<u8>, trace: usize, spans: usize) -> Self {
+        let gap = GAP + trace;
         buffer.clear();
-        buffer.resize(GAP, b' ');
+        buffer.reserve(gap + spans);
+        buffer.resize(gap, b' ');
         buffer.extend_from_slice(BEFORE);
-        EnvelopeWriter { buffer, spans: 0 }
+        EnvelopeWriter { buffer, gap, spans: 0 }
     }
 
     /// How many spans were added.
@@ -79,7 +83,7 @@ impl EnvelopeWriter {
         }
         let start = self.buffer.len();
         write(&mut self.buffer);
-        if self.buffer.len() - GAP + AFTER.len() <= MOST_BYTES {
+        if self.buffer.len() - self.gap + AFTER.len() <= MOST_BYTES {
             self.spans += 1;
             return Added::Yes;
         }
@@ -95,20 +99,20 @@ impl EnvelopeWriter {
     /// The envelope with the spans that were added, and a client report if there is one.
     ///
     /// `trace` is the header's `trace`, as JSON.
-    pub(crate) fn finish(self, trace: &str, sent_at: UnixNanos, report: Option<&[u8]>) -> Envelope {
-        let EnvelopeWriter { mut buffer, spans } = self;
+    pub(crate) fn finish(self, trace: &[u8], sent_at: UnixNanos, report: Option<&[u8]>) -> Envelope {
+        let EnvelopeWriter { mut buffer, gap, spans } = self;
         buffer.extend_from_slice(AFTER);
-        let length = buffer.len() - GAP;
+        let length = buffer.len() - gap;
         buffer.push(b'\n');
         if let Some(report) = report {
             buffer.extend_from_slice(report);
         }
 
-        let mut headers = Vec::with_capacity(trace.len() + 256);
+        let mut headers = Vec::with_capacity(GAP + trace.len());
         headers.extend_from_slice(br#"{"sent_at":"#);
         json::rfc3339(&mut headers, sent_at);
         headers.extend_from_slice(br#","trace":"#);
-        headers.extend_from_slice(trace.as_bytes());
+        headers.extend_from_slice(trace);
         headers.extend_from_slice(b"}\n");
         headers.extend_from_slice(br#"{"type":"span","item_count":"#);
         json::unsigned(&mut headers, spans as u64);
@@ -116,29 +120,30 @@ impl EnvelopeWriter {
         json::unsigned(&mut headers, length as u64);
         headers.extend_from_slice(b"}\n");
 
-        match GAP.checked_sub(headers.len()) {
+        match gap.checked_sub(headers.len()) {
             Some(start) => {
-                buffer[start..GAP].copy_from_slice(&headers);
+                buffer[start..gap].copy_from_slice(&headers);
                 Envelope { buffer, start }
             }
             None => {
-                buffer.splice(..GAP, headers);
+                // It is longer than was said.
+                buffer.splice(..gap, headers);
                 Envelope::new(buffer)
             }
         }
     }
 }
 
-/// A sampling context as the header `trace` of envelopes. All values are strings: the receiving end takes a number for a missing header, and
+/// Appends a sampling context as the header `trace` of envelopes. All values are strings: the receiving end takes a number for a missing header, and
 /// drops every span. So it does for a context that it cannot read; one that came from elsewhere goes without what it would not read, and
 /// with what it asks for. (behaviour 43)
-pub(crate) fn trace_header(context: &Baggage, trace_id: TraceId, public_key: &str) -> Box<str> {
-    let mut text = Vec::new();
+pub(crate) fn write_context(text: &mut Vec<u8>, context: &Baggage, trace_id: TraceId, public_key: &str) {
+    let start = text.len();
     let mut member = |key: &str, value: &str| {
-        text.push(if text.is_empty() { b'{' } else { b',' });
-        json::string(&mut text, key);
+        text.push(if text.len() == start { b'{' } else { b',' });
+        json::string(text, key);
         text.push(b':');
-        json::string(&mut text, value);
+        json::string(text, value);
     };
     let theirs =
         context.get("public_key").filter(|key| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -157,6 +162,4 @@ pub(crate) fn trace_header(context: &Baggage, trace_id: TraceId, public_key: &st
         }
     }
     text.push(b'}');
-    // What serde_json escapes is UTF-8.
-    String::from_utf8(text).unwrap_or_default().into()
 }

@@ -1,6 +1,6 @@
 //! JSON, written straight into a buffer.
 //!
-//! Escaping and the printing of floats are serde_json's. Writing into a `Vec` cannot fail, and neither can
+//! Escaping and the printing of floats are serde_json's; a text that needs no escaping is copied. Writing into a `Vec` cannot fail, and neither can
 //! serialising a string or a number, so nothing here returns an error.
 
 use std::io::Write as _;
@@ -10,7 +10,33 @@ use crate::clock::UnixNanos;
 
 /// A string with its quotes.
 pub(crate) fn string(buffer: &mut Vec<u8>, text: &str) {
-    let _ = serde_json::to_writer(buffer, text);
+    if is_plain(text.as_bytes()) {
+        buffer.reserve(text.len() + 2);
+        buffer.push(b'"');
+        buffer.extend_from_slice(text.as_bytes());
+        buffer.push(b'"');
+    } else {
+        let _ = serde_json::to_writer(buffer, text);
+    }
+}
+
+/// Whether a text is its own JSON: no control characters, no quote, no backslash. Eight bytes at a time; the last eight may be looked at twice.
+fn is_plain(text: &[u8]) -> bool {
+    let eight = |bytes: &[u8]| <[u8; 8]>::try_from(bytes).map(u64::from_ne_bytes);
+    match text.len().checked_sub(8).and_then(|at| text.get(at..)) {
+        Some(last) => text.chunks_exact(8).chain([last]).all(|bytes| eight(bytes).is_ok_and(are_plain)),
+        None => text.iter().all(|&byte| byte >= b' ' && byte != b'"' && byte != b'\\'),
+    }
+}
+
+/// The same of the eight bytes of a word. A byte below `n` is what gets a high bit by the subtraction of `n` and has none of its own;
+/// a borrow can only come from such a byte, so that the answer for the whole word is right.
+fn are_plain(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let below = |word: u64, n: u8| word.wrapping_sub(u64::from(n) * EACH) & !word & HIGH;
+    let equal = |byte: u8| below(word ^ (u64::from(byte) * EACH), 1);
+    below(word, b' ') | equal(b'"') | equal(b'\\') == 0
 }
 
 pub(crate) fn float(buffer: &mut Vec<u8>, number: f64) {
@@ -31,27 +57,78 @@ pub(crate) fn boolean(buffer: &mut Vec<u8>, value: bool) {
 
 /// 16 lowercase hexadecimal digits.
 pub(crate) fn hex64(buffer: &mut Vec<u8>, number: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 16];
-    for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
-        digits[2 * at] = DIGITS[usize::from(byte >> 4)];
-        digits[2 * at + 1] = DIGITS[usize::from(byte & 15)];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&HEX[usize::from(byte)]);
     }
     buffer.extend_from_slice(&digits);
 }
 
+/// 32 of them.
+pub(crate) fn hex128(buffer: &mut Vec<u8>, number: u128) {
+    hex64(buffer, (number >> 64) as u64);
+    hex64(buffer, number as u64);
+}
+
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = pairs(b"0123456789abcdef");
+
+/// The two digits of each number below 100.
+const DECIMAL: [[u8; 2]; 100] = pairs(b"0123456789");
+
+/// All pairs of these digits, in the order of the numbers that they are.
+const fn pairs<const DIGITS: usize, const PAIRS: usize>(digits: &[u8; DIGITS]) -> [[u8; 2]; PAIRS] {
+    let mut pairs = [[0; 2]; PAIRS];
+    let mut at = 0;
+    while at < PAIRS {
+        pairs[at] = [digits[at / DIGITS], digits[at % DIGITS]];
+        at += 1;
+    }
+    pairs
+}
+
+/// The last digits of a number, as many as there is room for, with zeros in front.
+fn decimals<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
+    const { assert!(COUNT % 2 == 0, "they are written in pairs") };
+    let mut digits = [b'0'; COUNT];
+    for pair in digits.chunks_exact_mut(2).rev() {
+        // Below 100.
+        pair.copy_from_slice(&DECIMAL[(number % 100) as usize]);
+        number /= 100;
+    }
+    digits
+}
+
 /// Seconds with six decimals: what Sentry stores.
 pub(crate) fn seconds(buffer: &mut Vec<u8>, time: UnixNanos) {
-    let micros = time.0 / 1000;
-    unsigned(buffer, micros / 1_000_000);
-    // Below a million, which fits.
-    let mut rest = (micros % 1_000_000) as u32;
-    let mut digits = *b".000000";
-    for digit in digits[1..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+    let (seconds, micros) = (time.0 / 1_000_000_000, time.0 / 1000 % 1_000_000);
+    let mut digits = [b'.'; 17];
+    match seconds {
+        // From 2001 to 2286.
+        1_000_000_000..=9_999_999_999 => {
+            digits[..10].copy_from_slice(&decimals::<10>(seconds));
+            digits[11..].copy_from_slice(&decimals::<6>(micros));
+            buffer.extend_from_slice(&digits);
+        }
+        _ => {
+            unsigned(buffer, seconds);
+            buffer.push(b'.');
+            buffer.extend_from_slice(&decimals::<6>(micros));
+        }
     }
-    buffer.extend_from_slice(&digits);
+}
+
+/// A number from 0 to 1 as a text of six decimals.
+pub(crate) fn fraction(buffer: &mut Vec<u8>, number: f64) {
+    let micros = (number * 1e6).round();
+    // What has six decimals is one of these within the precision of a float; anything else is rounded by those who know how.
+    if (0.0..1e6).contains(&micros) && (number * 1e6 - micros).abs() < 1e-3 {
+        buffer.extend_from_slice(b"0.");
+        // Below a million, which fits.
+        buffer.extend_from_slice(&decimals::<6>(micros as u64));
+    } else {
+        let _ = write!(buffer, "{number:.6}");
+    }
 }
 
 /// The time as RFC 3339 in UTC with milliseconds.
@@ -75,13 +152,20 @@ pub(crate) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
 /// `"key":{"type":...,"value":...}`.
 pub(crate) fn attribute(buffer: &mut Vec<u8>, key: &str, value: &Value) {
     string(buffer, key);
-    buffer.extend_from_slice(match &value.0 {
-        Repr::Bool(_) => br#":{"type":"boolean","value":"#,
-        Repr::Integer(_) => br#":{"type":"integer","value":"#,
-        Repr::Double(_) => br#":{"type":"double","value":"#,
-        Repr::Text(_) => br#":{"type":"string","value":"#,
-        Repr::List(_) => br#":{"type":"array","value":"#,
-    });
+    buffer.extend_from_slice(br#":{"type":""#);
+    typed(buffer, value);
+}
+
+/// What is behind `"key":{"type":"`.
+pub(crate) fn typed(buffer: &mut Vec<u8>, value: &Value) {
+    // Of a known length each, so that they are stored rather than copied.
+    match &value.0 {
+        Repr::Bool(_) => buffer.extend_from_slice(br#"boolean","value":"#),
+        Repr::Integer(_) => buffer.extend_from_slice(br#"integer","value":"#),
+        Repr::Double(_) => buffer.extend_from_slice(br#"double","value":"#),
+        Repr::Text(_) => buffer.extend_from_slice(br#"string","value":"#),
+        Repr::List(_) => buffer.extend_from_slice(br#"array","value":"#),
+    }
     self::value(buffer, value);
     buffer.push(b'}');
 }
@@ -134,6 +218,42 @@ mod tests {
         assert_eq!(rfc(4_107_542_400, 0), "\"2100-03-01T00:00:00.000Z\"");
         assert_eq!(written(|b| seconds(b, UnixNanos(1_700_000_000_000_001_999))), "1700000000.000001");
         assert_eq!(written(|b| seconds(b, UnixNanos(999_999_999))), "0.999999");
+        assert_eq!(written(|b| seconds(b, UnixNanos(999_999_999_000_001_000))), "999999999.000001");
+        assert_eq!(written(|b| seconds(b, UnixNanos(9_999_999_999_999_999_999))), "9999999999.999999");
+        assert_eq!(written(|b| seconds(b, UnixNanos(u64::MAX))), "18446744073.709551");
+    }
+
+    #[test]
+    fn fractions_are_those_of_the_standard_library() {
+        for at in (0..1_000_000).step_by(997) {
+            let number = f64::from(at) / 1e6;
+            assert_eq!(written(|b| fraction(b, number)), format!("{number:.6}"));
+        }
+        for number in
+            [0.0, 1e-6, 0.1234565, 0.0000005, 0.9999995, 0.9999996, 1.0, 1.0 - f64::EPSILON, 0.3333333333333333]
+        {
+            assert_eq!(written(|b| fraction(b, number)), format!("{number:.6}"), "{number:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_escaped_wherever_in_it_that_is_needed() {
+        // Long enough for a word before, one behind, and all remainders.
+        let others = ['a', 'é', '\u{7f}', ' ', '!', '#', '[', ']', '\u{10ffff}'];
+        for escaped in ['"', '\\', '\0', '\u{1f}', '\n', '\u{8}'] {
+            for length in 0..20 {
+                for other in others {
+                    let plain: String = std::iter::repeat_n(other, length).collect();
+                    assert_eq!(written(|b| string(b, &plain)), serde_json::to_string(&plain).expect("it is a text"));
+                    for at in 0..=length {
+                        let text: String =
+                            plain.chars().take(at).chain([escaped]).chain(plain.chars().skip(at)).collect();
+                        assert!(!is_plain(text.as_bytes()), "{text:?}");
+                        assert_eq!(written(|b| string(b, &text)), serde_json::to_string(&text).expect("it is a text"));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
-//! Bytes for the wire, and nothing else: no clock, no thread, no state.
+//! Bytes for the wire, and nothing else: no clock, no thread, and no state but texts that are made once.
 
 mod dsn;
 mod envelope;
 pub(crate) mod json;
+mod known;
 mod report;
 mod span;
 
 pub use dsn::ParseDsnError;
 pub(crate) use dsn::{Dsn, check_authority};
-pub(crate) use envelope::{Added, Envelope, EnvelopeWriter, trace_header};
+pub(crate) use envelope::{Added, Envelope, EnvelopeWriter, write_context};
+pub(crate) use known::Known;
 pub(crate) use report::write_report;
-pub(crate) use span::{Common, SegmentText, SpanText, constant_attributes, thread_attributes};
+pub(crate) use span::{Around, Common, SegmentText, SpanText, constant_attributes, thread_attributes};
 
 /// The name of this SDK.
 pub(crate) const SDK_NAME: &str = "sentry.rust.span-runtime";

@@ -9,7 +9,7 @@ use crate::attributes::Value;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::names;
-use crate::protocol::{SDK_NAME, SDK_VERSION, json};
+use crate::protocol::{Known, SDK_NAME, SDK_VERSION, json};
 use crate::record::{Attribute, Rare, Slot, SpanRecord};
 use crate::scrub::Privacy;
 use crate::segment::Segment;
@@ -90,7 +90,7 @@ pub(crate) fn thread_attributes(id: &str, name: Option<&str>) -> Common {
 
 /// Names that a span carries by itself, so that the user's attribute of the same name must not stand beside it.
 /// True for those that the user cannot replace.
-fn reserved(key: &str) -> Option<bool> {
+pub(super) fn reserved(key: &str) -> Option<bool> {
     match key {
         names::TRACE_LIFECYCLE | names::SDK_NAME | names::SDK_VERSION | names::SEGMENT_ID | names::SEGMENT_NAME => {
             Some(true)
@@ -115,40 +115,58 @@ fn reserved(key: &str) -> Option<bool> {
 }
 
 /// What is the same for every span of a segment, made once for each run of its spans.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SegmentText {
     /// `{"trace_id":"...","span_id":"`
     head: Vec<u8>,
+    /// Each with a comma behind it.
     attributes: Vec<u8>,
-    source: Common,
+    source: &'static str,
     named_by_url: bool,
 }
 
 impl SegmentText {
-    pub(crate) fn new(segment: &Segment, privacy: Privacy<'_>) -> Self {
-        let mut head = Vec::with_capacity(64);
+    /// That of a segment, in the memory of another's.
+    pub(crate) fn turn_to(&mut self, segment: &Segment, privacy: Privacy<'_>) {
+        let SegmentText { head, attributes, source, named_by_url } = self;
+        *source = segment.source;
+        *named_by_url = segment.is_named_by_url();
+
+        head.clear();
         head.extend_from_slice(br#"{"trace_id":""#);
-        let trace_id = segment.trace().id.as_u128();
-        json::hex64(&mut head, (trace_id >> 64) as u64);
-        json::hex64(&mut head, trace_id as u64);
+        json::hex128(head, segment.trace().id.as_u128());
         head.extend_from_slice(br#"","span_id":""#);
 
-        let mut attributes = Vec::with_capacity(128);
-        json::attribute(&mut attributes, names::SEGMENT_ID, &Value::of(segment.span_id.to_string()));
-        attributes.push(b',');
-        let named_by_url = segment.is_named_by_url();
+        attributes.clear();
+        attributes.push(b'"');
+        attributes.extend_from_slice(names::SEGMENT_ID.as_bytes());
+        attributes.extend_from_slice(br#"":{"type":"string","value":""#);
+        json::hex64(attributes, segment.span_id.as_u64());
+        attributes.extend_from_slice(br#""},""#);
+        attributes.extend_from_slice(names::SEGMENT_NAME.as_bytes());
+        attributes.extend_from_slice(br#"":{"type":"string","value":"#);
         let name = segment.name();
-        let name = privacy.clean_name(named(&name), named_by_url);
-        json::attribute(&mut attributes, names::SEGMENT_NAME, &Value::of(&*name));
-        attributes.push(b',');
-        let source = Common::new(vec![(names::SEGMENT_NAME_SOURCE, Value::from_static(segment.source))]);
-        SegmentText { head, attributes, source, named_by_url }
+        json::string(attributes, &privacy.clean_name(named(&name), *named_by_url));
+        attributes.extend_from_slice(b"},");
     }
 }
 
 /// The protocol wants a name that is not empty.
-fn named(name: &str) -> &str {
+pub(super) fn named(name: &str) -> &str {
     if name.is_empty() { "(unnamed)" } else { name }
+}
+
+/// What was made before for many spans.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) segment: &'a SegmentText,
+    /// For every span of the process.
+    pub(crate) every: &'a Common,
+    /// For every segment span of it.
+    pub(crate) segments: &'a Common,
+    /// For every span that the thread started.
+    pub(crate) thread: Option<&'a Common>,
+    pub(crate) privacy: Privacy<'a>,
 }
 
 /// One finished span with everything that belongs to it.
@@ -179,49 +197,48 @@ impl<'a> SpanText<'a> {
     }
 
     /// Appends the span as a JSON object.
-    pub(crate) fn write(
-        &self,
-        buffer: &mut Vec<u8>,
-        segment: &SegmentText,
-        (every, segments): (&Common, &Common),
-        thread: Option<&Common>,
-        privacy: Privacy<'_>,
-    ) {
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
         let record = self.record;
-        buffer.extend_from_slice(&segment.head);
+        buffer.extend_from_slice(&around.segment.head);
         json::hex64(buffer, record.span_id.as_u64());
         if let Some(parent) = record.parent_id {
             buffer.extend_from_slice(br#"","parent_span_id":""#);
             json::hex64(buffer, parent.as_u64());
         }
         buffer.extend_from_slice(br#"","name":"#);
-        let name = self.rare().and_then(|rare| rare.name.as_deref()).unwrap_or(record.site.name());
-        json::string(buffer, &privacy.clean_name(named(name), record.is_segment && segment.named_by_url));
-        buffer.extend_from_slice(if record.error { br#","status":"error""# } else { br#","status":"ok""# });
-        buffer.extend_from_slice(br#","is_segment":"#);
-        json::boolean(buffer, record.is_segment);
-        buffer.extend_from_slice(br#","start_timestamp":"#);
+        self.write_name(buffer, around, known);
+        // Of a known length each, so that they are stored rather than copied.
+        match (record.error, record.is_segment) {
+            (false, false) => buffer.extend_from_slice(br#","status":"ok","is_segment":false,"start_timestamp":"#),
+            (false, true) => buffer.extend_from_slice(br#","status":"ok","is_segment":true,"start_timestamp":"#),
+            (true, false) => buffer.extend_from_slice(br#","status":"error","is_segment":false,"start_timestamp":"#),
+            (true, true) => buffer.extend_from_slice(br#","status":"error","is_segment":true,"start_timestamp":"#),
+        }
         json::seconds(buffer, self.start);
         buffer.extend_from_slice(br#","end_timestamp":"#);
         json::seconds(buffer, self.end.max(self.start));
         buffer.extend_from_slice(br#","attributes":{"#);
-        self.write_attributes(buffer, segment, (every, segments), thread, privacy);
+        self.write_attributes(buffer, around, known);
         buffer.push(b'}');
-        self.write_links(buffer, privacy);
+        self.write_links(buffer, around.privacy);
         buffer.push(b'}');
     }
 
-    fn write_attributes(
-        &self,
-        buffer: &mut Vec<u8>,
-        segment: &SegmentText,
-        (every, segments): (&Common, &Common),
-        thread: Option<&Common>,
-        privacy: Privacy<'_>,
-    ) {
-        // Almost no span overrides anything: then this stays empty, and does not allocate.
-        let overridden: Vec<&str> =
-            self.attributes().map(|attribute| &*attribute.key).filter(|key| reserved(key) == Some(false)).collect();
+    fn write_name(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
+        let is_url = self.record.is_segment && around.segment.named_by_url;
+        let own = self.rare().and_then(|rare| rare.name.as_deref());
+        match known.site(self.record.site, around.privacy) {
+            Some(site) if own.is_none() && !is_url => buffer.extend_from_slice(&site.name),
+            _ => {
+                let name = own.unwrap_or(self.record.site.name());
+                json::string(buffer, &around.privacy.clean_name(named(name), is_url));
+            }
+        }
+    }
+
+    fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
+        let Around { segment, every, segments, thread, privacy } = around;
+        let overridden = known.look_up(self.attributes(), privacy);
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
         if let Some(thread) = thread {
@@ -229,22 +246,15 @@ impl<'a> SpanText<'a> {
         }
         if self.record.is_segment {
             segments.write(buffer, &overridden);
-            segment.source.write(buffer, &overridden);
-        }
-        if let Some(op) = self.record.site.op() {
-            if !overridden.contains(&names::OP) {
-                json::attribute(buffer, names::OP, &Value::from_static(op));
+            if !overridden.contains(&names::SEGMENT_NAME_SOURCE) {
+                json::attribute(buffer, names::SEGMENT_NAME_SOURCE, &Value::from_static(segment.source));
                 buffer.push(b',');
             }
         }
-        for attribute in self.attributes() {
-            if !attribute.key.is_empty() && reserved(&attribute.key) != Some(true) {
-                if let Some(value) = privacy.clean(&attribute.key, &attribute.value) {
-                    json::attribute(buffer, &attribute.key, &value);
-                    buffer.push(b',');
-                }
-            }
+        if let Some(site) = known.site(self.record.site, privacy).filter(|_| !overridden.contains(&names::OP)) {
+            buffer.extend_from_slice(&site.op);
         }
+        known.write(buffer, self.attributes(), privacy);
         // Every part ends with a comma, and there is at least one.
         buffer.pop();
     }
