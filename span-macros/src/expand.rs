@@ -89,7 +89,6 @@ impl<'a> Printer<'a> {
     /// An expression that starts the span: the static call site, and one call.
     pub(crate) fn start(&self, held: Held) -> TokenStream {
         let (krate, rt) = (&self.krate, &self.rt);
-        let site = self.site();
         let inactive = self.options.given("inactive").is_some();
         let parent = match &self.options.parent {
             None => quote_spanned!(ours()=> #krate::Parent::CURRENT),
@@ -100,8 +99,9 @@ impl<'a> Printer<'a> {
             }
         };
         if held == Held::Current && !inactive && !matches!(self.options.name, Some(Name::Runtime(_))) {
-            return self.enter(&site, &parent);
+            return self.enter(&parent);
         }
+        let site = self.site(&TokenStream::new());
         let lines = self.start_lines();
         let start = match (held, inactive) {
             (_, true) => quote_spanned!(ours()=> start_inactive),
@@ -118,33 +118,54 @@ impl<'a> Printer<'a> {
         quote_spanned!(ours()=> #rt::#start(#site, #parent, |__span_start| { #lines }))
     }
 
-    /// The start of almost every span: of a name that is known now, and current on its thread. The keys are static, and only the values
-    /// are handed over.
-    fn enter(&self, site: &TokenStream, parent: &TokenStream) -> TokenStream {
+    /// The start of almost every span: of a name that is known now, and current on its thread. The call site has the keys, and values that
+    /// are literals; the others are handed over.
+    fn enter(&self, parent: &TokenStream) -> TokenStream {
         let rt = &self.rt;
         let options = self.options;
         if options.attributes.is_empty() && options.args.is_empty() {
+            let site = self.site(&TokenStream::new());
             return match options.parent {
                 None => quote_spanned!(ours()=> #rt::enter(#site)),
                 Some(_) => quote_spanned!(ours()=> #rt::enter_with(#site, #parent, |_| {})),
             };
         }
-        let args = options.args.iter().map(|name| LitStr::new(&name.unraw().to_string(), ours()));
-        let keys = options.attributes.iter().map(|attribute| LitStr::new(&attribute.key, ours())).chain(args);
+        let site = self.site(&self.given());
+        let literals_only =
+            options.args.is_empty() && options.attributes.iter().all(|attribute| attribute.static_value().is_some());
+        if literals_only && options.parent.is_none() {
+            return quote_spanned!(ours()=> #rt::enter(#site));
+        }
         let args = options.args.iter().map(|name| {
             let at = ours_at(name.span());
             quote_spanned!(at=> #rt::value(&#name))
         });
-        let values = options.attributes.iter().map(|attribute| match attribute.static_value() {
-            Some(text) => quote_spanned!(ours()=> #rt::static_value(#text)),
-            None => {
+        let values =
+            options.attributes.iter().filter(|attribute| attribute.static_value().is_none()).map(|attribute| {
                 let value = &attribute.value;
                 let at = ours_at(value.span());
                 quote_spanned!(at=> #rt::value(&(#value)))
-            }
-        });
+            });
         let values = values.chain(args);
-        quote_spanned!(ours()=> #rt::enter_values(#site, #parent, &[#(#keys),*], || [#(#values),*]))
+        quote_spanned!(ours()=> #rt::enter_values(#site, #parent, || [#(#values),*]))
+    }
+
+    /// The keys of the span's attributes, each with its value if that is a literal.
+    fn given(&self) -> TokenStream {
+        let attributes = self.options.attributes.iter().map(|attribute| {
+            let key = LitStr::new(&attribute.key, ours());
+            let value = match attribute.static_value() {
+                Some(text) => quote_spanned!(ours()=> ::core::option::Option::Some(#text)),
+                None => quote_spanned!(ours()=> ::core::option::Option::None),
+            };
+            quote_spanned!(ours()=> (#key, #value))
+        });
+        let args = self.options.args.iter().map(|name| {
+            let key = LitStr::new(&name.unraw().to_string(), ours());
+            quote_spanned!(ours()=> (#key, ::core::option::Option::None))
+        });
+        let given = attributes.chain(args);
+        quote_spanned!(ours()=> .attributes(&[#(#given),*]))
     }
 
     /// `let` and the name under which the running span of a synchronous body is held, and how to
@@ -217,7 +238,8 @@ impl<'a> Printer<'a> {
         quote_spanned!(ours()=> #rt::#instrument(#span, #future, #outcome))
     }
 
-    fn site(&self) -> TokenStream {
+    /// The static call site; `given_attributes` is what is known of its attributes.
+    fn site(&self, given_attributes: &TokenStream) -> TokenStream {
         let rt = &self.rt;
         let name = match &self.options.name {
             Some(Name::Static(name)) => name.to_token_stream(),
@@ -232,7 +254,7 @@ impl<'a> Printer<'a> {
         let lock = lock(rt, self.lock);
         quote_spanned! {ours()=> {
             #lock
-            static __SPAN_SITE: #rt::Callsite = #rt::Callsite::new(#name) #op #(.source(#source))*;
+            static __SPAN_SITE: #rt::Callsite = #rt::Callsite::new(#name) #op #(.source(#source))* #given_attributes;
             &__SPAN_SITE
         }}
     }

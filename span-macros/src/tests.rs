@@ -104,15 +104,14 @@ fn a_function_with_a_value_has_its_outcome_looked_at() {
                 {
                     #lock
                 static __SPAN_SITE: ::span_runtime::__private::Callsite =
-                        ::span_runtime::__private::Callsite::new("db").source("task");
+                        ::span_runtime::__private::Callsite::new("db").source("task").attributes(&[
+                            ("sentry.op", ::core::option::Option::Some("db")),
+                            ("n", ::core::option::Option::None)
+                        ]);
                     &__SPAN_SITE
                 },
                 ::span_runtime::Parent::ROOT,
-                &["sentry.op", "n"],
-                || [
-                    ::span_runtime::__private::static_value("db"),
-                    ::span_runtime::__private::value(&(n + 1))
-                ]
+                || [::span_runtime::__private::value(&(n + 1))]
             );
             let __span_value = ::span_runtime::__private::call(
                 move || -> Result<_, E> { find(n)? }

@@ -51,13 +51,9 @@ pub(crate) enum List {
 
 impl Text {
     fn copied(text: &str) -> Self {
-        let mut bytes = [0; INLINE];
-        match bytes.get_mut(..text.len()) {
-            Some(room) => {
-                room.copy_from_slice(text.as_bytes());
-                // At most INLINE, which fits.
-                Text::Inline { length: text.len() as u8, bytes }
-            }
+        match inline(text.as_bytes()) {
+            // At most INLINE, which fits.
+            Some(bytes) => Text::Inline { length: text.len() as u8, bytes },
             None => Text::Owned(text.into()),
         }
     }
@@ -80,6 +76,28 @@ impl Text {
             _ => 0,
         }
     }
+}
+
+/// A short text's bytes in an array of their own. Copied by words that may overlap, where a loop or a call would take longer than all else
+/// about such an attribute.
+#[inline]
+fn inline(text: &[u8]) -> Option<[u8; INLINE]> {
+    const WORD: usize = 8;
+    let mut bytes = [0; INLINE];
+    if text.len() > INLINE {
+        return None;
+    }
+    match (text.first_chunk::<WORD>(), text.last_chunk::<WORD>()) {
+        (Some(first), Some(last)) => {
+            bytes[..WORD].copy_from_slice(first);
+            if let Some(second) = text.get(WORD..2 * WORD) {
+                bytes[WORD..2 * WORD].copy_from_slice(second);
+            }
+            bytes.get_mut(text.len() - WORD..text.len())?.copy_from_slice(last);
+        }
+        _ => bytes.iter_mut().zip(text).for_each(|(own, byte)| *own = *byte),
+    }
+    Some(bytes)
 }
 
 impl PartialEq for Text {

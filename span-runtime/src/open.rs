@@ -158,6 +158,7 @@ impl OpenSpan {
             thread: self.thread,
             is_segment: self.span_id == segment.span_id,
             error: self.details.error | (thread::panicking() & !self.in_unwinding),
+            by_site: false,
         }
     }
 }

@@ -65,20 +65,19 @@ pub fn enter_with(site: &'static Callsite, parent: Parent, start: impl FnOnce(&m
     begin_active(&parent, Site::Call(site), &mut details)
 }
 
-/// A span that is current on this thread while the guard lives, with attributes. `values` is called only if the span may record; there is
-/// one for each key.
+/// A span that is current on this thread while the guard lives, with the attributes that its call site names. `values` is called only if
+/// the span may record; there is one for each key without a literal.
 #[inline]
 pub fn enter_values<const N: usize>(
     site: &'static Callsite,
     parent: Parent,
-    keys: &'static [&'static str; N],
     values: impl FnOnce() -> [Option<Value>; N],
 ) -> SpanGuard {
     if let Some(guard) = begin_at_once(&parent) {
         return guard;
     }
     if may_record(&parent) {
-        begin_values(&parent, site, keys, &mut values())
+        begin_values(&parent, site, values())
     } else {
         begin_active(&parent, Site::Call(site), &mut Details::default())
     }
@@ -88,12 +87,6 @@ pub fn enter_values<const N: usize>(
 #[inline]
 pub fn value<V: AttributeValue + ?Sized>(value: &V) -> Option<Value> {
     value.to_value()
-}
-
-/// The value of a literal.
-#[inline]
-pub const fn static_value(text: &'static str) -> Option<Value> {
-    Some(Value::from_static(text))
 }
 
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! The finished span as it travels from the thread that ended it to the flusher.
 //!
 //! What is handed over is a sequence of [`Slot`]s of one cache line each. A span is one slot, each of its attributes one
-//! more, right behind it. What all spans of a segment share is not in them: a slot that names the segment goes
+//! more, right behind it. Of the attributes of a macro even less travels: their keys, and values that are literals, are known to the call
+//! site, and of the values two share a slot. What all spans of a segment share is not in them: a slot that names the segment goes
 //! ahead of the first span of it in each chunk, so that a span costs no reference count.
 //!
 //! Invariant: in the order of a chunk, every span follows a [`Slot::Segment`] with nothing but slots of that segment
@@ -27,6 +28,8 @@ pub(crate) enum Slot {
     Segment(Arc<Segment>),
     /// A finished span.
     Span(SpanRecord),
+    /// Values of the attributes that the call site of the span before names, in its order; there are as many as it wants.
+    Values([Option<Value>; 2]),
     /// An attribute of the span before.
     Attribute(Attribute),
     /// All attributes of the span before.
@@ -58,6 +61,8 @@ pub(crate) struct SpanRecord {
     pub(crate) thread: u32,
     pub(crate) is_segment: bool,
     pub(crate) error: bool,
+    /// It has the attributes that its call site names; else those that it has travel with their keys.
+    pub(crate) by_site: bool,
 }
 
 /// What few spans have: a name that was made or changed at run time, links, times that the caller gave.
@@ -83,6 +88,14 @@ impl Site {
         match self {
             Site::Call(site) => site.name,
             Site::Name(name) => name,
+        }
+    }
+
+    /// The call site, if it is one.
+    pub(crate) fn call(self) -> Option<&'static Callsite> {
+        match self {
+            Site::Call(site) => Some(site),
+            Site::Name(_) => None,
         }
     }
 
@@ -116,6 +129,9 @@ pub struct Callsite {
     name: &'static str,
     op: Option<&'static str>,
     source: Option<&'static str>,
+    attributes: &'static [(&'static str, Option<&'static str>)],
+    /// How many of them have a value that is made at run time.
+    values: usize,
     #[cfg_attr(not(feature = "legacy"), expect(dead_code, reason = "only a mix of lifecycles is told by its place"))]
     location: &'static Location<'static>,
 }
@@ -124,7 +140,50 @@ impl Callsite {
     /// A call site whose spans have this name.
     #[track_caller]
     pub const fn new(name: &'static str) -> Self {
-        Callsite { name, op: None, source: None, location: Location::caller() }
+        Callsite { name, op: None, source: None, attributes: &[], values: 0, location: Location::caller() }
+    }
+
+    /// Spans from here have these attributes: each key with its value if that is a literal; the others are handed over at each start, in
+    /// this order.
+    #[must_use]
+    pub const fn attributes(mut self, attributes: &'static [(&'static str, Option<&'static str>)]) -> Self {
+        self.attributes = attributes;
+        let mut at = 0;
+        while at < attributes.len() {
+            if attributes[at].1.is_none() {
+                self.values += 1;
+            }
+            at += 1;
+        }
+        self
+    }
+
+    /// How many values are handed over.
+    #[inline(always)]
+    pub(crate) const fn values(&self) -> usize {
+        self.values
+    }
+
+    /// Those attributes whose value is a literal.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        self.attributes.iter().filter_map(|&(key, value)| Some((key, value?)))
+    }
+
+    /// The keys of the others.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.attributes.iter().filter(|(_, value)| value.is_none()).map(|&(key, _)| key)
+    }
+
+    /// All attributes of a span from here, of which these are the values.
+    pub(crate) fn all(&self, values: impl IntoIterator<Item = Option<Value>>) -> impl Iterator<Item = Attribute> {
+        let mut values = values.into_iter();
+        self.attributes.iter().filter_map(move |&(key, literal)| {
+            let value = match literal {
+                Some(text) => Some(Value::from_static(text)),
+                None => values.next().flatten(),
+            };
+            Some(Attribute { key: Key::Borrowed(key), value: value? })
+        })
     }
 
     /// Spans from here have this `sentry.op`.
@@ -139,6 +198,35 @@ impl Callsite {
     pub const fn source(mut self, source: &'static str) -> Self {
         self.source = Some(source);
         self
+    }
+}
+
+/// The most values that stand beside a span on the stack.
+pub(crate) const MOST_VALUES: usize = 4;
+
+/// What the call site of a span on the stack says of its attributes, with their values, as long as nobody has asked for them or changed
+/// them: then they become part of the span's [`Details`].
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) by_site: bool,
+    pub(crate) values: [Option<Value>; MOST_VALUES],
+}
+
+impl Given {
+    /// Moves what is here to the others.
+    #[inline]
+    pub(crate) fn join(&mut self, site: Site, details: &mut Details) {
+        if self.by_site {
+            self.join_others(site, details);
+        }
+    }
+
+    #[cold]
+    fn join_others(&mut self, site: Site, details: &mut Details) {
+        self.by_site = false;
+        if let Site::Call(site) = site {
+            details.attributes.extend(site.all(self.values.iter_mut().map(Option::take)));
+        }
     }
 }
 

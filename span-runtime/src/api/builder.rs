@@ -16,7 +16,7 @@ use crate::context::{self, Begun, Entry, Fast, Local, Undecided, Unsampled, fast
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
 use crate::link::Link;
-use crate::record::{Callsite, Details, Site};
+use crate::record::{Callsite, Details, MOST_VALUES, Site};
 use crate::segment::SOURCES;
 
 /// Begins a span with this name; nothing has started until `start` is called on what is returned.
@@ -179,23 +179,28 @@ pub(crate) fn begin_active(parent: &Parent, site: Site, details: &mut Details) -
     finish_begin(site, kind, undecided)
 }
 
-/// As `begin_active`, with the attributes of a call site, of which each key has a value; those that there are are taken.
+/// As `begin_active`, with the values that the call site wants.
 #[inline(never)]
-pub(crate) fn begin_values(
+pub(crate) fn begin_values<const N: usize>(
     parent: &Parent,
     site: &'static Callsite,
-    keys: &'static [&'static str],
-    values: &mut [Option<Value>],
+    values: [Option<Value>; N],
 ) -> SpanGuard {
-    let site = Site::Call(site);
-    if matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
-        let child = context::with(|local| local.push_child_with_values(site, keys, values)).flatten();
-        if let Some((id, index)) = child {
-            return SpanGuard::new(guard::Kind::Recording { id, index });
-        }
+    if N > MOST_VALUES || !matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
+        return begin_given(parent, site, values);
     }
-    let attributes = context::attributes_of(keys, values).collect();
-    begin_active(parent, site, &mut Details { attributes, ..Details::default() })
+    match context::with(|local| local.push_child_with_values(Site::Call(site), values)) {
+        Some(Ok((id, index))) => SpanGuard::new(guard::Kind::Recording { id, index }),
+        Some(Err(values)) => begin_given(parent, site, values),
+        None => SpanGuard::nothing(),
+    }
+}
+
+/// The same for a span that is not simply a child of the recording span on top.
+#[cold]
+fn begin_given(parent: &Parent, site: &'static Callsite, values: impl IntoIterator<Item = Option<Value>>) -> SpanGuard {
+    let attributes = site.all(values).collect();
+    begin_active(parent, Site::Call(site), &mut Details { attributes, ..Details::default() })
 }
 
 /// As `begin_active`, for a child of the current span without anything: out of line, and the same for all call sites.
@@ -208,7 +213,8 @@ pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
         } else if let Some((runtime, loss)) = local.unsampled_child() {
             guard::Kind::UnsampledChild { runtime, loss }.pack()
         } else {
-            begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), Details::default(), &mut undecided).pack()
+            let details = Details { attributes: site.all([]).collect(), ..Details::default() };
+            begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), details, &mut undecided).pack()
         }
     });
     finish_begin(Site::Call(site), kind, undecided)

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::{Core, LossReason};
+use crate::attributes::Value;
 use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
 use crate::open::OpenSpan;
-use crate::record::{Details, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
+use crate::record::{Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
@@ -153,6 +154,37 @@ impl Lane {
         self.counters.count_unsent(reason);
     }
 
+    /// As [`hand_over_near`](Self::hand_over_near), for a span in place on the stack.
+    #[inline(always)]
+    pub(crate) fn hand_over_in_place(
+        &mut self,
+        segment: &Arc<Segment>,
+        open: &mut OpenSpan,
+        given: &mut Given,
+        end: Reading,
+    ) -> bool {
+        let Site::Call(site) = open.site else { return false };
+        if !given.by_site {
+            return self.hand_over_near(segment, open, end);
+        }
+        let values = site.values();
+        let in_place = self.last_segment == Arc::as_ptr(segment).addr() && self.producer.fits(1 + values.div_ceil(2));
+        if in_place {
+            let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
+            let taken = if values == 0 {
+                self.producer.push(record)
+            } else {
+                let pairs = given.values.chunks_exact_mut(2).take(values.div_ceil(2));
+                self.producer.push_all(record, pairs.map(|pair| Slot::Values(take_two(pair))))
+            };
+            if !taken {
+                self.lose(NoRoom::Closed);
+            }
+            bump(&self.counters.ended);
+        }
+        in_place
+    }
+
     /// Hands over a finished span of a macro that has nothing but a few attributes, if it can stand right behind others of
     /// its segment: the common case, written in place.
     #[inline(always)]
@@ -230,6 +262,16 @@ impl Lane {
             room.write(Slot::Rare(rare));
         }
         if room.publish() { Ok(()) } else { Err(NoRoom::Closed) }
+    }
+}
+
+/// Takes two values.
+#[inline(always)]
+fn take_two(pair: &mut [Option<Value>]) -> [Option<Value>; 2] {
+    match pair {
+        [one, two] => [one.take(), two.take()],
+        // Chunks of two are what it is given.
+        _ => [None, None],
     }
 }
 

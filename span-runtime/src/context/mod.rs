@@ -23,7 +23,7 @@ use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use crate::api::{Parent, ParentKind, SpanHandle, unsampled_word};
-use crate::attributes::{Key, Value};
+use crate::attributes::Value;
 use crate::client::{Core, Lane, LossReason, global};
 use crate::clock::Reading;
 use crate::ids::{Generator, SpanId};
@@ -61,14 +61,6 @@ pub(crate) struct Local {
     boxes: Vec<Box<OpenSpan>>,
     /// How often [`Silenced`] is in force. Unlike the entry on the stack, nothing that is entered above hides it.
     silenced: u32,
-}
-
-/// Takes the values that there are.
-pub(crate) fn attributes_of<'a>(
-    keys: &'static [&'static str],
-    values: &'a mut [Option<Value>],
-) -> impl Iterator<Item = Attribute> + use<'a> {
-    keys.iter().zip(values).filter_map(|(key, value)| Some(Attribute { key: Key::Borrowed(key), value: value.take()? }))
 }
 
 /// What became of a request to start a span.
@@ -137,7 +129,11 @@ impl Local {
             Some(Top::Other(Entry::Context(_, handle))) => match handle.as_unsampled() {
                 Some(segment) => {
                     let (started, ended) = lanes.of(&segment.core).counters().unsampled(segment.loss);
-                    Fast::Unsampled(Unsampled { started, ended, word: unsampled_word(segment.core.number, segment.loss) })
+                    Fast::Unsampled(Unsampled {
+                        started,
+                        ended,
+                        word: unsampled_word(segment.core.number, segment.loss),
+                    })
                 }
                 None => Fast::Other,
             },
@@ -267,18 +263,21 @@ impl Local {
         Some((span_id.as_u64(), index))
     }
 
-    /// As [`push_child`](Self::push_child), with attributes; the values are taken if it returns something.
-    pub(crate) fn push_child_with_values(
+    /// As [`push_child`](Self::push_child), with the values that its call site wants, at most
+    /// [`MOST_VALUES`](crate::record::MOST_VALUES).
+    #[inline(always)]
+    pub(crate) fn push_child_with_values<const N: usize>(
         &mut self,
         site: Site,
-        keys: &'static [&'static str],
-        values: &mut [Option<Value>],
-    ) -> Option<(u64, u32)> {
-        let (id, index) = self.push_child(site)?;
-        if let Some(attributes) = self.stack.attributes_on_top() {
-            attributes.extend(attributes_of(keys, values));
+        values: [Option<Value>; N],
+    ) -> Result<(u64, u32), [Option<Value>; N]> {
+        match self.push_child(site) {
+            Some(pushed) => {
+                self.stack.give_top(values);
+                Ok(pushed)
+            }
+            None => Err(values),
         }
-        Some((id, index))
     }
 
     /// As [`push_child`](Self::push_child), with details; they are taken if it returns something.
@@ -462,10 +461,10 @@ impl Local {
     #[inline(always)]
     pub(crate) fn end(&mut self, id: u64, index: u32, end: Reading) {
         let Local { stack, lanes, .. } = self;
-        if let Some((open, below)) = stack.top_span_mut(id) {
+        if let Some((open, given, below)) = stack.top_span_mut(id) {
             if open.is_simple() {
                 if let Some(segment) = below.segment_at(open.base) {
-                    if lanes.of(&segment.core).hand_over_near(segment, open, end) {
+                    if lanes.of(&segment.core).hand_over_in_place(segment, open, given, end) {
                         if stack.pop_closed() {
                             self.mark();
                         }
@@ -481,7 +480,8 @@ impl Local {
     #[inline(never)]
     pub(crate) fn end_at(&mut self, id: u64, index: u32, end: Reading, at: Option<SystemTime>) {
         let Local { stack, lanes, .. } = self;
-        if let Some((open, below)) = stack.top_span_mut(id) {
+        if let Some((open, given, below)) = stack.top_span_mut(id) {
+            given.join(open.site, &mut open.details);
             if let Some(segment) = below.segment_at(open.base) {
                 lanes.of(&segment.core).hand_over(segment, open, end, at);
             }

@@ -12,10 +12,11 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::api::SpanHandle;
+use crate::attributes::Value;
 use crate::client::Core;
 use crate::ids::SpanId;
 use crate::open::OpenSpan;
-use crate::record::{Attribute, Details, Site};
+use crate::record::{Attribute, Details, Given, Site};
 use crate::segment::{Segment, Trace};
 
 /// Frames beyond this many are given back when the stack has become shallow again.
@@ -76,11 +77,13 @@ struct Frame {
     /// What is here, unless it is a span in place.
     other: Option<Entry>,
     span: OpenSpan,
+    /// For a span in place.
+    given: Given,
 }
 
 impl Frame {
     fn blank() -> Self {
-        Frame { id: 0, other: None, span: OpenSpan::blank() }
+        Frame { id: 0, other: None, span: OpenSpan::blank(), given: Given::default() }
     }
 
     #[inline]
@@ -95,7 +98,10 @@ impl Frame {
     #[inline]
     fn span_mut(&mut self) -> Option<&mut OpenSpan> {
         match &mut self.other {
-            None => Some(&mut self.span),
+            None => {
+                self.given.join(self.span.site, &mut self.span.details);
+                Some(&mut self.span)
+            }
             Some(Entry::Span(span)) => Some(span),
             Some(_) => None,
         }
@@ -117,6 +123,7 @@ impl Frame {
         match self.other.take() {
             Some(other) => other,
             None => {
+                self.given.join(self.span.site, &mut self.span.details);
                 let mut boxed = boxed.unwrap_or_else(|| Box::new(OpenSpan::blank()));
                 mem::swap(&mut *boxed, &mut self.span);
                 Entry::Span(boxed)
@@ -192,10 +199,12 @@ impl Stack {
 
     /// The span on top, if it has this id and is in place, and what is below it.
     #[inline(always)]
-    pub(super) fn top_span_mut(&mut self, id: u64) -> Option<(&mut OpenSpan, Below<'_>)> {
+    pub(super) fn top_span_mut(&mut self, id: u64) -> Option<(&mut OpenSpan, &mut Given, Below<'_>)> {
         let (below, rest) = self.frames.split_at_mut_checked(self.depth.checked_sub(1)?)?;
         match rest.first_mut() {
-            Some(frame) if frame.id == id && frame.other.is_none() => Some((&mut frame.span, Below(below))),
+            Some(frame) if frame.id == id && frame.other.is_none() => {
+                Some((&mut frame.span, &mut frame.given, Below(below)))
+            }
             _ => None,
         }
     }
@@ -239,6 +248,7 @@ impl Stack {
     ) -> u32 {
         let frame = self.next();
         frame.id = span_id.as_u64();
+        frame.given.by_site = matches!(site, Site::Call(_));
         frame.span.begin(site, (span_id, Some(parent_id)), thread, base);
         let index = self.depth as u32;
         self.depth += 1;
@@ -249,6 +259,7 @@ impl Stack {
     #[inline(always)]
     pub(super) fn fill_top(&mut self, details: &mut Details) {
         if let Some(frame) = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top)) {
+            frame.given.by_site = false;
             let own = &mut frame.span.details;
             // The frame's list is empty; where the other one brings no memory, what the frame has is kept.
             if details.attributes.capacity() > 0 {
@@ -258,11 +269,16 @@ impl Stack {
         }
     }
 
-    /// The list of the span on top, which has just begun in place.
+    /// Gives the span on top, which has just begun in place, the values that its call site wants.
     #[inline(always)]
-    pub(super) fn attributes_on_top(&mut self) -> Option<&mut Vec<Attribute>> {
-        let top = self.depth.checked_sub(1)?;
-        self.frames.get_mut(top).map(|frame| &mut frame.span.details.attributes)
+    pub(super) fn give_top<const N: usize>(&mut self, values: [Option<Value>; N]) {
+        let frame = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top));
+        if let Some(own) = frame.and_then(|frame| frame.given.values.first_chunk_mut::<N>()) {
+            // A frame that was not in use has no values, so that there is nothing to be dropped.
+            let none = mem::replace(own, values);
+            debug_assert!(none.iter().all(Option::is_none), "{none:?}");
+            mem::forget(none);
+        }
     }
 
     /// Puts an entry on top and says at which index.

@@ -371,7 +371,7 @@ impl Flusher {
                     continue;
                 }
                 // Only behind a span. (record, invariant)
-                Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
+                Slot::Values(_) | Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
                     debug_assert!(false, "a slot without a span");
                     continue;
                 }
@@ -603,7 +603,13 @@ fn estimate(slot: &Slot) -> usize {
     let attribute = |attribute: &Attribute| 48 + attribute.key.len() + attribute.value.json_estimate();
     match slot {
         Slot::Segment(_) => 0,
-        Slot::Span(_) => 1000,
+        Slot::Span(record) => {
+            let by_site = record.site.call().filter(|_| record.by_site);
+            let literal = |(key, value): (&str, &str)| 48 + key.len() + value.len();
+            1000 + by_site.into_iter().flat_map(|site| site.literals()).map(literal).sum::<usize>()
+        }
+        // The keys are not here; few are longer than this.
+        Slot::Values(values) => values.iter().flatten().map(|value| 80 + value.json_estimate()).sum(),
         Slot::Attribute(one) => attribute(one),
         Slot::Attributes(all) => all.iter().map(attribute).sum(),
         Slot::Rare(rare) => rare.name.as_ref().map_or(0, |name| name.len()) + rare.links.len() * 150,
@@ -623,6 +629,7 @@ fn memory(slot: &Slot) -> usize {
         + match slot {
             Slot::Segment(_) => size_of::<Segment>(),
             Slot::Span(_) => 0,
+            Slot::Values(values) => values.iter().flatten().map(Value::owned_bytes).sum(),
             Slot::Attribute(one) => attribute(one),
             Slot::Attributes(all) => all.iter().map(|one| size_of::<Attribute>() + attribute(one)).sum(),
             Slot::Rare(rare) => {

@@ -57,6 +57,10 @@ pub(crate) struct SiteText {
     pub(crate) name: Box<[u8]>,
     /// The attribute `sentry.op` with a comma behind it, or nothing.
     pub(crate) op: Box<[u8]>,
+    /// The attributes that are literals there, each with a comma behind it.
+    pub(crate) literals: Box<[u8]>,
+    /// Those of their keys that take the place of an attribute which stands on spans by itself.
+    pub(crate) overridden: Box<[&'static str]>,
 }
 
 impl SiteText {
@@ -67,7 +71,34 @@ impl SiteText {
             json::attribute(&mut op, names::OP, &Value::from_static(text));
             op.push(b',');
         }
-        SiteText { name: name.into(), op: op.into() }
+        let (mut literals, mut overridden) = (Vec::new(), Vec::new());
+        for (key, value) in site.call().into_iter().flat_map(|site| site.literals()) {
+            let text = KeyText::new(key, privacy);
+            text.write(&mut literals, &Value::from_static(value), privacy);
+            if text.reserved == Some(false) {
+                overridden.push(key);
+            }
+        }
+        SiteText { name: name.into(), op: op.into(), literals: literals.into(), overridden: overridden.into() }
+    }
+}
+
+/// An attribute that travelled with a span.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    key: &'a str,
+    /// The key is `'static`.
+    is_static: bool,
+    value: &'a Value,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn of(attribute: &'a Attribute) -> Self {
+        Given { key: &attribute.key, is_static: matches!(attribute.key, Key::Borrowed(_)), value: &attribute.value }
+    }
+
+    pub(super) fn of_site(key: &'static str, value: &'a Value) -> Self {
+        Given { key, is_static: true, value }
     }
 }
 
@@ -93,24 +124,23 @@ impl Known {
     /// none, for which nothing is allocated.
     pub(super) fn look_up<'a>(
         &mut self,
-        attributes: impl Iterator<Item = &'a Attribute>,
+        attributes: impl Iterator<Item = Given<'a>>,
         privacy: Privacy<'_>,
     ) -> Vec<&'a str> {
         let mut overridden = Vec::new();
         self.of_span.clear();
         self.passing.clear();
         self.keys.sweep();
-        for Attribute { key, .. } in attributes {
+        for Given { key, is_static, .. } in attributes {
             let make = || KeyText::new(key, privacy);
-            let place = match key {
-                Key::Borrowed(key) => Place::Static(self.keys.place((key.as_ptr().addr(), key.len()), make)),
-                Key::Owned(_) => {
-                    self.passing.push(make());
-                    Place::Passing(self.passing.len() - 1)
-                }
+            let place = if is_static {
+                Place::Static(self.keys.place((key.as_ptr().addr(), key.len()), make))
+            } else {
+                self.passing.push(make());
+                Place::Passing(self.passing.len() - 1)
             };
             if self.at(place).is_some_and(|text| text.reserved == Some(false)) {
-                overridden.push(&**key);
+                overridden.push(key);
             }
             self.of_span.push(place);
         }
@@ -128,12 +158,12 @@ impl Known {
     pub(super) fn write<'a>(
         &self,
         buffer: &mut Vec<u8>,
-        attributes: impl Iterator<Item = &'a Attribute>,
+        attributes: impl Iterator<Item = Given<'a>>,
         privacy: Privacy<'_>,
     ) {
         for (attribute, &place) in attributes.zip(&self.of_span) {
             if let Some(key) = self.at(place) {
-                key.write(buffer, &attribute.value, privacy);
+                key.write(buffer, attribute.value, privacy);
             }
         }
     }
@@ -206,13 +236,15 @@ impl Hasher for AddressHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::scrub::Scrubber;
 
     fn written(known: &mut Known, attributes: &[Attribute], privacy: Privacy<'_>) -> (String, usize) {
         let mut buffer = Vec::new();
-        let overridden = known.look_up(attributes.iter(), privacy).len();
-        known.write(&mut buffer, attributes.iter(), privacy);
+        let overridden = known.look_up(attributes.iter().map(Given::of), privacy).len();
+        known.write(&mut buffer, attributes.iter().map(Given::of), privacy);
         (String::from_utf8(buffer).expect("JSON is UTF-8"), overridden)
     }
 

@@ -9,8 +9,9 @@ use crate::attributes::Value;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::names;
+use crate::protocol::known::Given;
 use crate::protocol::{Known, SDK_NAME, SDK_VERSION, json};
-use crate::record::{Attribute, Rare, Slot, SpanRecord};
+use crate::record::{Rare, Slot, SpanRecord};
 use crate::scrub::Privacy;
 use crate::segment::Segment;
 
@@ -180,12 +181,22 @@ pub(crate) struct SpanText<'a> {
 }
 
 impl<'a> SpanText<'a> {
-    fn attributes(&self) -> impl Iterator<Item = &'a Attribute> + use<'a> {
-        self.behind.iter().flat_map(|slot| match slot {
+    /// The attributes that travelled with it; those whose values are literals of the call site are with what is
+    /// [`Known`] of that.
+    fn attributes(&self) -> impl Iterator<Item = Given<'a>> + use<'a> {
+        let by_site = self.record.site.call().filter(|_| self.record.by_site);
+        let values = self.behind.iter().flat_map(|slot| match slot {
+            Slot::Values(values) => &values[..],
+            _ => &[],
+        });
+        let of_site = by_site.into_iter().flat_map(|site| site.keys()).zip(values);
+        let of_site = of_site.filter_map(|(key, value)| Some(Given::of_site(key, value.as_ref()?)));
+        let others = self.behind.iter().flat_map(|slot| match slot {
             Slot::Attribute(one) => std::slice::from_ref(one),
             Slot::Attributes(all) => all,
-            Slot::Segment(_) | Slot::Span(_) | Slot::Rare(_) => &[],
-        })
+            Slot::Segment(_) | Slot::Span(_) | Slot::Values(_) | Slot::Rare(_) => &[],
+        });
+        of_site.chain(others.map(Given::of))
     }
 
     fn rare(&self) -> Option<&'a Rare> {
@@ -238,7 +249,12 @@ impl<'a> SpanText<'a> {
 
     fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
         let Around { segment, every, segments, thread, privacy } = around;
-        let overridden = known.look_up(self.attributes(), privacy);
+        let mut overridden = known.look_up(self.attributes(), privacy);
+        if self.record.by_site {
+            if let Some(site) = known.site(self.record.site, privacy) {
+                overridden.extend(&site.overridden);
+            }
+        }
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
         if let Some(thread) = thread {
@@ -251,8 +267,13 @@ impl<'a> SpanText<'a> {
                 buffer.push(b',');
             }
         }
-        if let Some(site) = known.site(self.record.site, privacy).filter(|_| !overridden.contains(&names::OP)) {
-            buffer.extend_from_slice(&site.op);
+        if let Some(site) = known.site(self.record.site, privacy) {
+            if !overridden.contains(&names::OP) {
+                buffer.extend_from_slice(&site.op);
+            }
+            if self.record.by_site {
+                buffer.extend_from_slice(&site.literals);
+            }
         }
         known.write(buffer, self.attributes(), privacy);
         // Every part ends with a comma, and there is at least one.
