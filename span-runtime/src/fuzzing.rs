@@ -11,8 +11,8 @@ use crate::ids::Generator;
 use crate::link::Link;
 use crate::propagation::Incoming;
 use crate::protocol::{
-    Added, Around, Common, EnvelopeWriter, Known, SegmentText, SpanText, constant_attributes, thread_attributes,
-    write_report,
+    Added, Around, Common, EnvelopeWriter, Known, Packed, SegmentText, SpanText, constant_attributes,
+    thread_attributes, write_report,
 };
 use crate::record::{Attribute, Rare, Site, Slot, SpanRecord};
 use crate::sampling::{self, Rate};
@@ -120,19 +120,15 @@ pub fn envelope(input: &[u8]) {
                 attributes.push(attribute);
             }
         }
-        // Each in a slot of its own, or all in one, as where there are many.
-        let mut behind: Vec<Slot> = match pieces.byte() % 2 {
-            0 => attributes.into_iter().map(Slot::Attribute).collect(),
-            _ => vec![Slot::Attributes(attributes.into())],
-        };
-        if pieces.byte() % 2 == 0 {
+        let attributes: Vec<Packed> = attributes.into_iter().map(|one| known.pack(one, privacy)).collect();
+        let rare = (pieces.byte() % 2 == 0).then(|| {
             let mut rare = Rare { name: Some(Cow::Owned(pieces.text().into_owned())), ..Rare::default() };
             if pieces.byte() % 2 == 0 {
                 let link = Link::new(ids.trace_id(), ids.span_id());
                 rare.links.push(link.attribute(pieces.text().into_owned(), pieces.text().into_owned()));
             }
-            behind.push(Slot::Rare(Box::new(rare)));
-        }
+            rare
+        });
         let record = SpanRecord {
             site: Site::Name("static name"),
             parent_id: (at > 0).then_some(segment.span_id),
@@ -144,7 +140,8 @@ pub fn envelope(input: &[u8]) {
             error: pieces.byte() % 2 == 0,
         };
         let start = UnixNanos(now.0 - u64::from(pieces.byte()) * 1000);
-        let span = SpanText { record: &record, behind: &behind, start, end: UnixNanos(start.0 + 1) };
+        let (attributes, rare) = (&*attributes, rare.as_ref());
+        let span = SpanText { record: &record, attributes, rare, start, end: UnixNanos(start.0 + 1) };
         let added = writer.add(|buffer| span.write(buffer, around, &mut known));
         assert_eq!(added, Added::Yes);
     }

@@ -209,19 +209,14 @@ fn apply(hook: &BeforeSendSpan, slots: Vec<Slot>, clock: &Clock) -> Vec<Slot> {
             }
             (Slot::Span(mut record), Some(segment)) => {
                 let mut details = Details::default();
-                let mut values = Vec::new();
                 while let Some(next) = slots.next_if(|slot| !matches!(slot, Slot::Span(_) | Slot::Segment(_))) {
                     match next {
-                        Slot::Values(two) => values.extend(two),
                         Slot::Attribute(one) => details.attributes.push(one),
                         Slot::Attributes(all) => details.attributes.extend(all),
                         Slot::Rare(rare) => details.rare = Some(rare),
-                        Slot::Span(_) | Slot::Segment(_) => {}
+                        // Of waiting spans every attribute has its key. (`Pile::into_slots`)
+                        Slot::Span(_) | Slot::Segment(_) | Slot::Values(_) => {}
                     }
-                }
-                if let Some(site) = record.site.call().filter(|_| record.by_site) {
-                    record.by_site = false;
-                    details.attributes.extend(site.all(values));
                 }
                 let details = show(hook, segment, &mut record, details, clock);
                 changed.push(Slot::Span(record));

@@ -140,30 +140,25 @@ impl Scrubber {
         if self.hides_key(key) { Verdict::Hidden } else { Verdict::Shown(texts_of(key)) }
     }
 
-    #[cfg(test)]
     fn clean_value<'v>(&self, key: &str, value: &'v Value) -> Cow<'v, Value> {
-        self.clean_by(self.judge(key), value)
-    }
-
-    fn clean_by<'v>(&self, verdict: Verdict, value: &'v Value) -> Cow<'v, Value> {
-        let texts = match verdict {
-            Verdict::Shown(texts) => texts,
-            // Whether there is one is no secret.
-            Verdict::Hidden if matches!(value.0, Repr::Bool(_)) => return Cow::Borrowed(value),
-            Verdict::Hidden | Verdict::LeftOut => return Cow::Owned(Value::from_static(FILTERED)),
-        };
-        let clean = |text: &str| match texts {
-            Texts::Query => clean_query_text(text),
-            Texts::Path => clean_path(text),
-            Texts::Arguments | Texts::Any => clean_urls(text).into_owned(),
-        };
+        let verdict = self.judge(key);
         match &value.0 {
-            Repr::Text(text) if needs_cleaning(texts, text.as_str()) => Cow::Owned(Value::of(clean(text.as_str()))),
+            // Whether there is one is no secret.
+            Repr::Bool(_) => Cow::Borrowed(value),
+            _ if verdict == Verdict::Hidden => Cow::Owned(Value::from_static(FILTERED)),
+            Repr::Text(text) => match verdict.clean(text.as_str()) {
+                Cow::Borrowed(_) => Cow::Borrowed(value),
+                Cow::Owned(clean) => Cow::Owned(Value::of(clean)),
+            },
             Repr::List(list) => match &**list {
-                List::Texts(all) if texts == Texts::Arguments => Cow::Owned(Value::of(self.clean_arguments(all))),
-                List::Texts(all) if all.iter().any(|text| needs_cleaning(texts, text.as_str())) => {
-                    let all: Vec<String> = all.iter().map(|text| clean(text.as_str())).collect();
-                    Cow::Owned(Value::of(all))
+                List::Texts(texts) if key == names::COMMAND_ARGS => Cow::Owned(Value::of(self.clean_arguments(texts))),
+                List::Texts(texts) => {
+                    let clean: Vec<Cow<'_, str>> = texts.iter().map(|text| verdict.clean(text.as_str())).collect();
+                    if clean.iter().all(|text| matches!(text, Cow::Borrowed(_))) {
+                        return Cow::Borrowed(value);
+                    }
+                    let clean: Vec<String> = clean.into_iter().map(Cow::into_owned).collect();
+                    Cow::Owned(Value::of(clean))
                 }
                 _ => Cow::Borrowed(value),
             },
@@ -183,23 +178,18 @@ pub(crate) struct Privacy<'a> {
 impl Privacy<'_> {
     /// The value of an attribute as it may be sent; `None` if it is to be left out.
     pub(crate) fn clean<'v>(&self, key: &str, value: &'v Value) -> Option<Cow<'v, Value>> {
-        self.clean_by(self.judge(key), value)
+        if !self.personal && is_personal(key) {
+            return None;
+        }
+        Some(self.scrubber.map_or(Cow::Borrowed(value), |scrubber| scrubber.clean_value(key, value)))
     }
 
-    /// What is to be done with the values of a key. It takes longer than to do it, and is always the same.
+    /// What is to be done with the values of a key, lists apart. It takes longer than to do it, and is always the same.
     pub(crate) fn judge(&self, key: &str) -> Verdict {
         if !self.personal && is_personal(key) {
             return Verdict::LeftOut;
         }
-        self.scrubber.map_or(Verdict::Shown(Texts::Any), |scrubber| scrubber.judge(key))
-    }
-
-    /// The value of an attribute as it may be sent, by what is to be done with those of its key.
-    pub(crate) fn clean_by<'v>(&self, verdict: Verdict, value: &'v Value) -> Option<Cow<'v, Value>> {
-        if verdict == Verdict::LeftOut {
-            return None;
-        }
-        Some(self.scrubber.map_or(Cow::Borrowed(value), |scrubber| scrubber.clean_by(verdict, value)))
+        self.scrubber.map_or(Verdict::AsItIs, |scrubber| scrubber.judge(key))
     }
 
     /// A name or another text as it may be sent.
@@ -262,6 +252,21 @@ pub(crate) enum Verdict {
     Hidden,
     /// They are sent; their texts are cleaned.
     Shown(Texts),
+    /// They are sent.
+    AsItIs,
+}
+
+impl Verdict {
+    /// A text as it may be sent.
+    pub(crate) fn clean(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Verdict::LeftOut | Verdict::Hidden => Cow::Borrowed(FILTERED),
+            Verdict::Shown(Texts::Query) if !text.is_empty() => Cow::Owned(clean_query_text(text)),
+            Verdict::Shown(Texts::Path) if text.contains(['?', '#']) => Cow::Owned(clean_path(text)),
+            Verdict::Shown(_) => clean_urls(text),
+            Verdict::AsItIs => Cow::Borrowed(text),
+        }
+    }
 }
 
 /// What the text of an attribute is.
@@ -271,8 +276,6 @@ pub(crate) enum Texts {
     Query,
     /// A URL, or the part of one behind the host.
     Path,
-    /// The arguments of a process.
-    Arguments,
     /// Any text; there may be URLs in it.
     Any,
 }
@@ -282,19 +285,8 @@ fn texts_of(key: &str) -> Texts {
         Texts::Query
     } else if names::URLS.contains(&key) {
         Texts::Path
-    } else if key == names::COMMAND_ARGS {
-        Texts::Arguments
     } else {
         Texts::Any
-    }
-}
-
-/// Whether cleaning could change a text at all.
-fn needs_cleaning(texts: Texts, text: &str) -> bool {
-    match texts {
-        Texts::Query => !text.is_empty(),
-        Texts::Path => text.contains(['?', '#']) || first_url(text).is_some(),
-        Texts::Arguments | Texts::Any => first_url(text).is_some(),
     }
 }
 

@@ -9,13 +9,16 @@
 //! 3. The budget is charged for what is in here, and for batches that were taken and not discharged, and for nothing else.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{HOLD, LONGEST_WAIT, estimate, memory};
+use super::pile::{Packet, Pile, Spare};
+use super::{HOLD, LONGEST_WAIT};
 use crate::hand_over::Budget;
-use crate::protocol::MOST_SPANS;
+use crate::protocol::{Known, MOST_SPANS};
 use crate::record::Slot;
+use crate::scrub::Privacy;
 use crate::segment::Segment;
 
 /// A batch is full when its JSON is likely to reach this, or an eighth of the bound. (span buffer, Sentry's SDK
@@ -31,12 +34,10 @@ pub(crate) struct Batch {
     trace: u128,
     /// The segment that was added to last.
     segment: Arc<Segment>,
+    pile: Pile,
+    /// What is in the pile otherwise, while the hook has it.
     slots: Vec<Slot>,
     spans: usize,
-    /// Bytes of JSON that this is likely to become.
-    json: usize,
-    /// Bytes that the slots own beyond themselves.
-    owned: usize,
     /// Bytes that the budget was charged.
     charged: usize,
     serial: u64,
@@ -47,13 +48,14 @@ pub(crate) struct Batch {
 
 impl Batch {
     fn new(segment: &Arc<Segment>, serial: u64) -> Self {
+        let mut pile = Pile::default();
+        pile.turn_to(segment);
         Batch {
             trace: segment.trace().id.as_u128(),
             segment: Arc::clone(segment),
-            slots: vec![Slot::Segment(Arc::clone(segment))],
+            pile,
+            slots: Vec::new(),
             spans: 0,
-            json: 0,
-            owned: 0,
             charged: 0,
             serial,
             number: 0,
@@ -62,7 +64,7 @@ impl Batch {
     }
 
     fn is_full(&self, full_bytes: usize) -> bool {
-        self.spans >= MOST_SPANS || self.json >= full_bytes
+        self.spans >= MOST_SPANS || self.pile.json() >= full_bytes
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -78,22 +80,39 @@ impl Batch {
         self.charged
     }
 
+    /// Has slots for the hook in the place of what is packed.
+    pub(super) fn unpack(&mut self, known: &Known) {
+        self.slots = mem::take(&mut self.pile).into_slots(known);
+    }
+
+    /// Packs the slots again.
+    pub(super) fn pack(&mut self, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
+        for slot in mem::take(&mut self.slots) {
+            self.pile.push(slot, known, privacy, spare);
+        }
+    }
+
     /// Puts other slots in the place of those that it has.
     pub(crate) fn change_slots(&mut self, change: impl FnOnce(Vec<Slot>) -> Vec<Slot>) {
-        self.slots = change(std::mem::take(&mut self.slots));
+        self.slots = change(mem::take(&mut self.slots));
     }
 
     /// Bytes of JSON that this is likely to become.
     pub(super) fn json(&self) -> usize {
-        self.json
+        self.pile.json()
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }
 
-    pub(super) fn into_slots(self) -> Vec<Slot> {
-        self.slots
+    /// Its spans, in their order.
+    pub(super) fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.pile.iter()
+    }
+
+    pub(super) fn into_pile(self) -> Pile {
+        self.pile
     }
 }
 
@@ -101,6 +120,7 @@ impl Batch {
 pub(super) struct Batches {
     budget: Arc<Budget>,
     full_bytes: usize,
+    pub(super) spare: Spare,
     open: HashMap<u128, Batch>,
     /// The open batch that is being added to; it is in `open` otherwise.
     current: Option<Batch>,
@@ -116,6 +136,7 @@ impl Batches {
         Batches {
             full_bytes: FULL_BYTES.min(budget.limit() / 8),
             budget,
+            spare: Spare::default(),
             open: HashMap::new(),
             current: None,
             due: VecDeque::new(),
@@ -134,8 +155,7 @@ impl Batches {
             }
             if batch.trace == segment.trace().id.as_u128() {
                 batch.segment = Arc::clone(segment);
-                batch.slots.push(Slot::Segment(Arc::clone(segment)));
-                batch.owned += size_of::<Segment>();
+                batch.pile.turn_to(segment);
                 return;
             }
         }
@@ -145,8 +165,7 @@ impl Batches {
             Some(mut batch) => {
                 if !Arc::ptr_eq(&batch.segment, segment) {
                     batch.segment = Arc::clone(segment);
-                    batch.slots.push(Slot::Segment(Arc::clone(segment)));
-                    batch.owned += size_of::<Segment>();
+                    batch.pile.turn_to(segment);
                 }
                 batch
             }
@@ -159,7 +178,7 @@ impl Batches {
     }
 
     /// Adds a slot that is no segment.
-    pub(super) fn add(&mut self, slot: Slot, now: Instant) {
+    pub(super) fn add(&mut self, slot: Slot, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
         if matches!(slot, Slot::Span(_)) && self.current.as_ref().is_some_and(|batch| batch.is_full(self.full_bytes)) {
             self.renew();
         }
@@ -174,9 +193,7 @@ impl Batches {
                 self.by_end.push_back((now + HOLD, batch.trace, batch.serial));
             }
         }
-        batch.json += estimate(&slot);
-        batch.owned += memory(&slot);
-        batch.slots.push(slot);
+        batch.pile.push(slot, known, privacy, &mut self.spare);
     }
 
     /// The current batch is full: it becomes due, and another takes its place.
@@ -199,6 +216,7 @@ impl Batches {
             if batch.is_full(self.full_bytes) {
                 self.enqueue(batch);
             } else if batch.spans > 0 {
+                batch.pile.settle();
                 charge(&self.budget, &mut batch);
                 self.open.insert(batch.trace, batch);
             }
@@ -308,7 +326,7 @@ impl Batches {
 
 /// Charges the budget for what was added to a batch since the last time.
 fn charge(budget: &Budget, batch: &mut Batch) {
-    let bytes = batch.slots.capacity() * size_of::<Slot>() + batch.owned;
+    let bytes = size_of::<Batch>() + batch.pile.bytes();
     budget.take(bytes.saturating_sub(batch.charged));
     batch.charged = batch.charged.max(bytes);
 }

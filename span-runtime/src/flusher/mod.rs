@@ -11,6 +11,7 @@
 //! 4. No code of the user's runs on this thread with a lock held.
 
 mod batches;
+mod pile;
 
 use std::collections::HashMap;
 use std::mem;
@@ -19,7 +20,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
 
-use crate::attributes::Value;
 use crate::client::{Core, Load, LossReason, Report};
 use crate::clock::{Clock, UnixNanos};
 use crate::hand_over::{Consumer, Sink};
@@ -30,11 +30,13 @@ use crate::protocol::{
     Added, Around, Common, Envelope, EnvelopeWriter, Known, SegmentText, SpanText, constant_attributes,
     thread_attributes, write_report,
 };
-use crate::record::{Attribute, Rare, Slot, SpanRecord};
+use crate::record::Slot;
+use crate::scrub::Privacy;
 use crate::segment::Segment;
 use crate::transport::{Outgoing, Sender};
 pub(crate) use batches::Batch;
 use batches::Batches;
+use pile::Packet;
 
 /// A batch leaves this long after the end of its segment's span, so that late children and siblings ride along.
 pub(crate) const HOLD: Duration = Duration::from_millis(200);
@@ -183,8 +185,9 @@ impl Flusher {
 
     /// Takes what has been handed over into batches.
     fn drain(&mut self, now: Instant) -> usize {
-        let Flusher { batches, clock, core, .. } = self;
-        let mut intake = Intake { batches, clock, core, now };
+        let Flusher { batches, clock, core, known, .. } = self;
+        let privacy = core.settings.privacy();
+        let mut intake = Intake { batches, clock, core, known, privacy, now };
         let drained = self.consumer.drain(&mut intake);
         intake.breathe();
         drained
@@ -295,14 +298,19 @@ impl Flusher {
         while self.has_room() {
             // The next that can be made an envelope of: one that the hook has seen, where there is one.
             let hooked = self.hook.as_mut().map(Stage::take);
-            let Some(batch) = hooked.unwrap_or_else(|| self.batches.next_due()) else { break };
+            let Some(mut batch) = hooked.unwrap_or_else(|| self.batches.next_due()) else { break };
+            if self.hook.is_some() {
+                batch.pack(&mut self.known, self.core.settings.privacy(), &mut self.batches.spare);
+            }
             if let Some(batch) = self.unless_paused(batch, now) {
                 self.send(batch);
             }
         }
         while self.hook.as_ref().is_some_and(Stage::has_room) {
-            let (Some(batch), Some(hook)) = (self.next_due(now), &mut self.hook) else { break };
-            if let Some(batch) = hook.put(batch, self.clock.clone()) {
+            let (Some(mut batch), Some(hook)) = (self.next_due(now), &mut self.hook) else { break };
+            batch.unpack(&self.known);
+            if let Some(mut batch) = hook.put(batch, self.clock.clone()) {
+                batch.pack(&mut self.known, self.core.settings.privacy(), &mut self.batches.spare);
                 self.send(batch);
             }
         }
@@ -349,40 +357,23 @@ impl Flusher {
         let number = batch.number();
         let core = Arc::clone(&self.core);
         let privacy = core.settings.privacy();
-        let json = batch.json();
-        let mut segment = Arc::clone(batch.segment());
+        let mut segment = batch.segment();
         let mut trace = mem::take(&mut self.trace);
         trace.clear();
         segment.write_context(&mut trace, &self.context);
-        self.segment.turn_to(&segment, privacy);
-        let slots = batch.into_slots();
-        let mut writer = EnvelopeWriter::new(self.transport.spare_buffer(), trace.len(), json);
+        self.segment.turn_to(segment, privacy);
+        let mut writer = EnvelopeWriter::new(self.transport.spare_buffer(), trace.len(), batch.json());
         let mut thread = (u32::MAX, None);
-        let mut rest = slots.as_slice();
-        while let Some((slot, behind)) = rest.split_first() {
-            rest = behind;
-            let record = match slot {
-                Slot::Span(record) => record,
-                Slot::Segment(next) => {
-                    if !Arc::ptr_eq(&segment, next) {
-                        segment = Arc::clone(next);
-                        self.segment.turn_to(&segment, privacy);
-                    }
-                    continue;
-                }
-                // Only behind a span. (record, invariant)
-                Slot::Values(_) | Slot::Attribute(_) | Slot::Attributes(_) | Slot::Rare(_) => {
-                    debug_assert!(false, "a slot without a span");
-                    continue;
-                }
-            };
-            let is_next = |slot: &Slot| matches!(slot, Slot::Span(_) | Slot::Segment(_));
-            let (own, behind) = rest.split_at(rest.iter().position(is_next).unwrap_or(rest.len()));
-            rest = behind;
+        for Packet { segment: next, record, attributes, rare } in batch.packets() {
+            if !Arc::ptr_eq(segment, next) {
+                segment = next;
+                self.segment.turn_to(segment, privacy);
+            }
             if thread.0 != record.thread {
                 thread = (record.thread, thread_text(&mut self.threads, &self.core, record.thread));
             }
-            let span = text(&self.clock, &segment, record, own);
+            let (start, end) = record.times(rare, segment, &self.clock);
+            let span = SpanText { record: &record, attributes, rare, start, end };
             let around = Around {
                 segment: &self.segment,
                 every: &self.every,
@@ -406,6 +397,7 @@ impl Flusher {
         }
         self.submit(writer, &trace, number);
         self.trace = trace;
+        self.batches.spare.keep(batch.into_pile());
     }
 
     /// Has segments name the integrations that registered since the last time.
@@ -478,6 +470,7 @@ impl Flusher {
             return;
         }
         self.consumer.trim();
+        self.batches.spare.trim();
         let next = self
             .batches
             .next_deadline()
@@ -547,6 +540,8 @@ struct Intake<'a> {
     batches: &'a mut Batches,
     clock: &'a Clock,
     core: &'a Core,
+    known: &'a mut Known,
+    privacy: Privacy<'a>,
     now: Instant,
 }
 
@@ -558,11 +553,12 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
                 *segment = Some(next);
             }
             slot => {
-                // Another chunk may have been in between, so this is said anew for each; mostly it changes nothing.
-                if let Some(segment) = segment {
+                let Some(segment) = segment else { return };
+                // Another chunk may have been in between, so this is said anew for each span; mostly it changes nothing.
+                if matches!(slot, Slot::Span(_)) {
                     self.batches.turn_to(segment);
-                    self.batches.add(slot, self.now);
                 }
+                self.batches.add(slot, self.now, self.known, self.privacy);
             }
         }
     }
@@ -577,16 +573,6 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
     }
 }
 
-/// A span, with the slots behind its own.
-fn text<'a>(clock: &Clock, segment: &Segment, record: &'a SpanRecord, behind: &'a [Slot]) -> SpanText<'a> {
-    let rare = match behind.last() {
-        Some(Slot::Rare(rare)) => Some(&**rare),
-        _ => None,
-    };
-    let (start, end) = record.times(rare, segment, clock);
-    SpanText { record, behind, start, end }
-}
-
 /// The text for a thread's attributes, made when its first span is written.
 fn thread_text(threads: &mut Threads, core: &Core, number: u32) -> Option<Arc<Common>> {
     /// Threads that ended are forgotten here by starting over, which costs a look-up each.
@@ -596,56 +582,4 @@ fn thread_text(threads: &mut Threads, core: &Core, number: u32) -> Option<Arc<Co
     }
     let made = || core.thread(number).map(|thread| Arc::new(thread_attributes(&thread.id, thread.name.as_deref())));
     threads.entry(number).or_insert_with(made).clone()
-}
-
-/// How many bytes of JSON a slot is likely to become.
-fn estimate(slot: &Slot) -> usize {
-    let attribute = |attribute: &Attribute| 48 + attribute.key.len() + attribute.value.json_estimate();
-    match slot {
-        Slot::Segment(_) => 0,
-        Slot::Span(record) => {
-            let by_site = record.site.call().filter(|_| record.by_site);
-            let literal = |(key, value): (&str, &str)| 48 + key.len() + value.len();
-            1000 + by_site.into_iter().flat_map(|site| site.literals()).map(literal).sum::<usize>()
-        }
-        // The keys are not here; few are longer than this.
-        Slot::Values(values) => values.iter().flatten().map(|value| 80 + value.json_estimate()).sum(),
-        Slot::Attribute(one) => attribute(one),
-        Slot::Attributes(all) => all.iter().map(attribute).sum(),
-        Slot::Rare(rare) => rare.name.as_ref().map_or(0, |name| name.len()) + rare.links.len() * 150,
-    }
-}
-
-/// Bytes that a slot takes in memory, with what it owns.
-fn memory(slot: &Slot) -> usize {
-    let attribute = |attribute: &Attribute| {
-        let key = match &attribute.key {
-            std::borrow::Cow::Borrowed(_) => 0,
-            std::borrow::Cow::Owned(key) => key.capacity(),
-        };
-        key + attribute.value.owned_bytes()
-    };
-    size_of::<Slot>()
-        + match slot {
-            Slot::Segment(_) => size_of::<Segment>(),
-            Slot::Span(_) => 0,
-            Slot::Values(values) => values.iter().flatten().map(Value::owned_bytes).sum(),
-            Slot::Attribute(one) => attribute(one),
-            Slot::Attributes(all) => all.iter().map(|one| size_of::<Attribute>() + attribute(one)).sum(),
-            Slot::Rare(rare) => {
-                size_of::<Rare>()
-                    + rare.name.as_ref().map_or(0, |name| name.len())
-                    + rare
-                        .links
-                        .iter()
-                        .map(|link| size_of_val(link) + link.attributes.iter().map(attribute).sum::<usize>())
-                        .sum::<usize>()
-            }
-        }
-}
-
-impl Value {
-    fn json_estimate(&self) -> usize {
-        16 + self.as_str().map_or(self.owned_bytes() * 2, str::len)
-    }
 }

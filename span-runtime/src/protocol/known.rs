@@ -9,18 +9,74 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::span::{named, reserved};
-use crate::attributes::{Key, Value};
-use crate::names;
+use crate::attributes::{Key, Repr, Text, Value};
 use crate::protocol::json;
-use crate::record::{Attribute, Site};
+use crate::record::Attribute;
 use crate::scrub::{Privacy, Verdict};
 
-/// With more than so many of a kind, it starts over: they come from memory that was leaked on purpose.
+/// No more than so many of a kind are known: beyond that they come from memory that was leaked on purpose.
 const MOST: usize = 4096;
+
+/// The longest text, in bytes, that is packed together with its key.
+const SHORT: usize = 18;
+
+/// An attribute as it waits: in the place of a static key its number.
+#[derive(Debug)]
+pub(crate) enum Packed {
+    Bool(u32, bool),
+    Integer(u32, i64),
+    Double(u32, f64),
+    Static(u32, &'static str),
+    Short(u32, u8, [u8; SHORT]),
+    Owned(u32, Box<str>),
+    /// With a key that is not static, or a list.
+    Other(Box<Attribute>),
+}
+
+const _: () = assert!(size_of::<Packed>() == 24, "an attribute is packed");
+
+impl Packed {
+    fn new(number: u32, value: Value) -> Result<Self, Value> {
+        Ok(match value.0 {
+            Repr::Bool(value) => Packed::Bool(number, value),
+            Repr::Integer(value) => Packed::Integer(number, value),
+            Repr::Double(value) => Packed::Double(number, value),
+            Repr::Text(Text::Static(text)) => Packed::Static(number, text),
+            Repr::Text(Text::Owned(text)) => Packed::Owned(number, text),
+            Repr::Text(text @ Text::Inline { .. }) => {
+                let text = text.as_str();
+                let mut bytes = [0; SHORT];
+                match bytes.get_mut(..text.len()) {
+                    Some(room) => {
+                        room.copy_from_slice(text.as_bytes());
+                        // At most SHORT, which fits.
+                        Packed::Short(number, text.len() as u8, bytes)
+                    }
+                    None => Packed::Owned(number, text.into()),
+                }
+            }
+            Repr::List(_) => return Err(value),
+        })
+    }
+
+    /// Bytes that it owns.
+    pub(crate) fn owned_bytes(&self) -> usize {
+        match self {
+            Packed::Owned(_, text) => text.len(),
+            Packed::Other(attribute) => attribute.bytes(),
+            _ => 0,
+        }
+    }
+}
+
+/// The text of the bytes of a short one, which were copied from a text, whole.
+fn short(length: u8, bytes: &[u8; SHORT]) -> &str {
+    bytes.get(..usize::from(length)).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
 
 /// A key, and what is known of it.
 #[derive(Debug)]
-pub(crate) struct KeyText {
+struct KeyText {
     /// `"key":{"type":"`
     text: Box<[u8]>,
     /// Whether the key is one of those that stand on spans by themselves; true if it cannot be replaced.
@@ -37,148 +93,153 @@ impl KeyText {
         KeyText { text: text.into(), reserved: reserved(key), verdict: privacy.judge(key), is_empty: key.is_empty() }
     }
 
-    /// Appends the attribute with a comma behind it, unless it is not to be sent.
-    fn write(&self, buffer: &mut Vec<u8>, value: &Value, privacy: Privacy<'_>) {
-        if self.is_empty || self.reserved == Some(true) {
+    /// Appends the attribute as it may be sent, with a comma behind it.
+    fn write(&self, buffer: &mut Vec<u8>, packed: &Packed) {
+        if self.is_empty || self.reserved == Some(true) || self.verdict == Verdict::LeftOut {
             return;
         }
-        if let Some(value) = privacy.clean_by(self.verdict, value) {
-            buffer.extend_from_slice(&self.text);
-            json::typed(buffer, &value);
-            buffer.push(b',');
-        }
-    }
-}
-
-/// What a call site, or a static name, writes into each of its spans.
-#[derive(Debug)]
-pub(crate) struct SiteText {
-    /// The name as it may be sent, quoted.
-    pub(crate) name: Box<[u8]>,
-    /// The attribute `sentry.op` with a comma behind it, or nothing.
-    pub(crate) op: Box<[u8]>,
-    /// The attributes that are literals there, each with a comma behind it.
-    pub(crate) literals: Box<[u8]>,
-    /// Those of their keys that take the place of an attribute which stands on spans by itself.
-    pub(crate) overridden: Box<[&'static str]>,
-}
-
-impl SiteText {
-    fn new(site: Site, privacy: Privacy<'_>) -> Self {
-        let (mut name, mut op) = (Vec::new(), Vec::new());
-        json::string(&mut name, &privacy.clean_name(named(site.name()), false));
-        if let Some(text) = site.op() {
-            json::attribute(&mut op, names::OP, &Value::from_static(text));
-            op.push(b',');
-        }
-        let (mut literals, mut overridden) = (Vec::new(), Vec::new());
-        for (key, value) in site.call().into_iter().flat_map(|site| site.literals()) {
-            let text = KeyText::new(key, privacy);
-            text.write(&mut literals, &Value::from_static(value), privacy);
-            if text.reserved == Some(false) {
-                overridden.push(key);
+        buffer.extend_from_slice(&self.text);
+        match packed {
+            // Whether there is one is no secret.
+            Packed::Bool(_, true) => buffer.extend_from_slice(br#"boolean","value":true},"#),
+            Packed::Bool(_, false) => buffer.extend_from_slice(br#"boolean","value":false},"#),
+            Packed::Integer(..) | Packed::Double(..) if self.verdict == Verdict::Hidden => self.write_text(buffer, ""),
+            Packed::Integer(_, number) => {
+                buffer.extend_from_slice(br#"integer","value":"#);
+                json::integer(buffer, *number);
+                buffer.extend_from_slice(b"},");
             }
+            Packed::Double(_, number) => {
+                buffer.extend_from_slice(br#"double","value":"#);
+                json::float(buffer, *number);
+                buffer.extend_from_slice(b"},");
+            }
+            Packed::Static(_, text) => self.write_text(buffer, text),
+            Packed::Short(_, length, bytes) => self.write_text(buffer, short(*length, bytes)),
+            Packed::Owned(_, text) => self.write_text(buffer, text),
+            // It has no key of this kind.
+            Packed::Other(_) => {}
         }
-        SiteText { name: name.into(), op: op.into(), literals: literals.into(), overridden: overridden.into() }
-    }
-}
-
-/// An attribute that travelled with a span.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Given<'a> {
-    key: &'a str,
-    /// The key is `'static`.
-    is_static: bool,
-    value: &'a Value,
-}
-
-impl<'a> Given<'a> {
-    pub(super) fn of(attribute: &'a Attribute) -> Self {
-        Given { key: &attribute.key, is_static: matches!(attribute.key, Key::Borrowed(_)), value: &attribute.value }
     }
 
-    pub(super) fn of_site(key: &'static str, value: &'a Value) -> Self {
-        Given { key, is_static: true, value }
+    fn write_text(&self, buffer: &mut Vec<u8>, text: &str) {
+        buffer.extend_from_slice(br#"string","value":"#);
+        json::string(buffer, &self.verdict.clean(text));
+        buffer.extend_from_slice(b"},");
     }
 }
 
 /// What is known of the program's static texts. It belongs to one runtime: what is a secret is a matter of its options.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    keys: ByAddress<KeyText>,
-    sites: ByAddress<SiteText>,
-    /// Where the keys of the span at hand are, in their order.
-    of_span: Vec<Place>,
-    /// Those of its keys that are not static.
-    passing: Vec<KeyText>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Static(usize),
-    Passing(usize),
+    keys: ByAddress<(&'static str, KeyText)>,
+    names: ByAddress<Box<[u8]>>,
 }
 
 impl Known {
-    /// Finds the keys of a span's attributes, and returns those that take the place of one that stands on spans by itself: almost always
-    /// none, for which nothing is allocated.
-    pub(super) fn look_up<'a>(
-        &mut self,
-        attributes: impl Iterator<Item = Given<'a>>,
-        privacy: Privacy<'_>,
-    ) -> Vec<&'a str> {
-        let mut overridden = Vec::new();
-        self.of_span.clear();
-        self.passing.clear();
-        self.keys.sweep();
-        for Given { key, is_static, .. } in attributes {
-            let make = || KeyText::new(key, privacy);
-            let place = if is_static {
-                Place::Static(self.keys.place((key.as_ptr().addr(), key.len()), make))
-            } else {
-                self.passing.push(make());
-                Place::Passing(self.passing.len() - 1)
-            };
-            if self.at(place).is_some_and(|text| text.reserved == Some(false)) {
-                overridden.push(key);
-            }
-            self.of_span.push(place);
-        }
-        overridden
-    }
-
-    fn at(&self, place: Place) -> Option<&KeyText> {
-        match place {
-            Place::Static(at) => self.keys.all.get(at),
-            Place::Passing(at) => self.passing.get(at),
-        }
-    }
-
-    /// Appends those attributes, each with a comma behind it.
-    pub(super) fn write<'a>(
-        &self,
-        buffer: &mut Vec<u8>,
-        attributes: impl Iterator<Item = Given<'a>>,
-        privacy: Privacy<'_>,
-    ) {
-        for (attribute, &place) in attributes.zip(&self.of_span) {
-            if let Some(key) = self.at(place) {
-                key.write(buffer, attribute.value, privacy);
-            }
-        }
-    }
-
-    /// What a site writes; `None` is never returned.
-    pub(super) fn site(&mut self, site: Site, privacy: Privacy<'_>) -> Option<&SiteText> {
-        /// No name is as long, so that a call site is not taken for one.
-        const NOT_A_NAME: usize = usize::MAX;
-        let address = match site {
-            Site::Call(site) => (std::ptr::from_ref(site).addr(), NOT_A_NAME),
-            Site::Name(name) => (name.as_ptr().addr(), name.len()),
+    /// Packs an attribute.
+    pub(crate) fn pack(&mut self, attribute: Attribute, privacy: Privacy<'_>) -> Packed {
+        let Attribute { key, value } = attribute;
+        let number = match key {
+            Key::Borrowed(key) => self.number(key, privacy),
+            Key::Owned(_) => None,
         };
-        self.sites.sweep();
-        let at = self.sites.place(address, || SiteText::new(site, privacy));
-        self.sites.all.get(at)
+        let Some(number) = number else { return Packed::Other(Attribute { key, value }.into()) };
+        Packed::new(number, value).unwrap_or_else(|value| Packed::Other(Attribute { key, value }.into()))
+    }
+
+    /// The number of a key; `None` where there are too many.
+    fn number(&mut self, key: &'static str, privacy: Privacy<'_>) -> Option<u32> {
+        let address = (key.as_ptr().addr(), key.len());
+        // At most MOST, which fits.
+        self.keys.place(address, || (key, KeyText::new(key, privacy))).map(|at| at as u32)
+    }
+
+    fn key(&self, number: u32) -> Option<&(&'static str, KeyText)> {
+        self.keys.all.get(number as usize)
+    }
+
+    /// The key of a packed attribute; or the attribute, if it is there as it was.
+    fn key_of<'a>(&'a self, packed: &'a Packed) -> Result<&'a (&'static str, KeyText), Option<&'a Attribute>> {
+        match packed {
+            Packed::Bool(number, _)
+            | Packed::Integer(number, _)
+            | Packed::Double(number, _)
+            | Packed::Static(number, _)
+            | Packed::Short(number, ..)
+            | Packed::Owned(number, _) => self.key(*number).ok_or(None),
+            Packed::Other(attribute) => Err(Some(attribute)),
+        }
+    }
+
+    /// The attribute again; `None` is never returned.
+    pub(crate) fn unpack(&self, packed: Packed) -> Option<Attribute> {
+        let (number, value) = match packed {
+            Packed::Other(attribute) => return Some(*attribute),
+            Packed::Bool(number, value) => (number, Value(Repr::Bool(value))),
+            Packed::Integer(number, value) => (number, Value(Repr::Integer(value))),
+            Packed::Double(number, value) => (number, Value(Repr::Double(value))),
+            Packed::Static(number, text) => (number, Value::from_static(text)),
+            Packed::Short(number, length, bytes) => (number, Value::of(short(length, &bytes))),
+            Packed::Owned(number, text) => (number, Value::of(text)),
+        };
+        self.key(number).map(|(key, _)| Attribute { key: Key::Borrowed(key), value })
+    }
+
+    /// How many bytes of JSON it is likely to become.
+    pub(crate) fn json_estimate(&self, packed: &Packed) -> usize {
+        const AROUND: usize = 32;
+        let value = match packed {
+            Packed::Bool(..) | Packed::Integer(..) | Packed::Double(..) => 16,
+            Packed::Static(_, text) => text.len(),
+            Packed::Short(_, length, _) => usize::from(*length),
+            Packed::Owned(_, text) => text.len(),
+            Packed::Other(attribute) => attribute.key.len() + attribute.value.json_estimate(),
+        };
+        AROUND + value + self.key_of(packed).map_or(0, |(_, key)| key.text.len())
+    }
+
+    /// The keys of those attributes that take the place of one that stands on spans by itself: almost always none, for which nothing
+    /// is allocated.
+    pub(super) fn overridden<'a>(&'a self, attributes: &'a [Packed]) -> Vec<&'a str> {
+        let replaced = |packed: &'a Packed| match self.key_of(packed) {
+            Ok((key, text)) => (text.reserved == Some(false)).then_some(*key),
+            Err(attribute) => Some(&*attribute?.key).filter(|key| reserved(key) == Some(false)),
+        };
+        attributes.iter().filter_map(replaced).collect()
+    }
+
+    /// Appends attributes as they may be sent, each with a comma behind it.
+    pub(super) fn write(&self, buffer: &mut Vec<u8>, attributes: &[Packed], privacy: Privacy<'_>) {
+        for packed in attributes {
+            match self.key_of(packed) {
+                Ok((_, text)) => text.write(buffer, packed),
+                Err(Some(attribute)) => write_other(buffer, attribute, privacy),
+                Err(None) => {}
+            }
+        }
+    }
+
+    /// A static name as it may be sent, quoted; `None` where there are too many.
+    pub(super) fn name(&mut self, name: &'static str, privacy: Privacy<'_>) -> Option<&[u8]> {
+        let make = || {
+            let mut text = Vec::new();
+            json::string(&mut text, &privacy.clean_name(named(name), false));
+            text.into()
+        };
+        let at = self.names.place((name.as_ptr().addr(), name.len()), make)?;
+        self.names.all.get(at).map(|text| &**text)
+    }
+}
+
+/// Appends an attribute that nothing is known of.
+fn write_other(buffer: &mut Vec<u8>, attribute: &Attribute, privacy: Privacy<'_>) {
+    let Attribute { key, value } = attribute;
+    if !key.is_empty() && reserved(key) != Some(true) {
+        if let Some(value) = privacy.clean(key, value) {
+            json::attribute(buffer, key, &value);
+            buffer.push(b',');
+        }
     }
 }
 
@@ -196,20 +257,17 @@ impl<T> Default for ByAddress<T> {
 }
 
 impl<T> ByAddress<T> {
-    fn place(&mut self, address: (usize, usize), make: impl FnOnce() -> T) -> usize {
-        let all = &mut self.all;
-        *self.places.entry(address).or_insert_with(|| {
-            all.push(make());
-            all.len() - 1
-        })
-    }
-
-    /// Forgets all if they are too many.
-    fn sweep(&mut self) {
-        if self.all.len() >= MOST {
-            self.places.clear();
-            self.all.clear();
+    /// Where it is in `all`; `None` if it is not there, and there are too many to add it.
+    fn place(&mut self, address: (usize, usize), make: impl FnOnce() -> T) -> Option<usize> {
+        if let Some(place) = self.places.get(&address) {
+            return Some(*place);
         }
+        let place = self.all.len();
+        (place < MOST).then(|| {
+            self.all.push(make());
+            self.places.insert(address, place);
+            place
+        })
     }
 }
 
@@ -234,6 +292,24 @@ impl Hasher for AddressHasher {
     }
 }
 
+impl Value {
+    /// How many bytes of JSON it is likely to become.
+    fn json_estimate(&self) -> usize {
+        16 + self.as_str().map_or(self.owned_bytes() * 2, str::len)
+    }
+}
+
+impl Attribute {
+    /// Bytes that it takes by itself, with what it owns.
+    pub(crate) fn bytes(&self) -> usize {
+        let key = match &self.key {
+            Key::Borrowed(_) => 0,
+            Key::Owned(key) => key.capacity(),
+        };
+        size_of::<Attribute>() + key + self.value.owned_bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
@@ -241,11 +317,19 @@ mod tests {
     use super::*;
     use crate::scrub::Scrubber;
 
+    fn packed(known: &mut Known, attributes: &[Attribute], privacy: Privacy<'_>) -> Vec<Packed> {
+        attributes.iter().cloned().map(|attribute| known.pack(attribute, privacy)).collect()
+    }
+
     fn written(known: &mut Known, attributes: &[Attribute], privacy: Privacy<'_>) -> (String, usize) {
+        let packed = packed(known, attributes, privacy);
         let mut buffer = Vec::new();
-        let overridden = known.look_up(attributes.iter().map(Given::of), privacy).len();
-        known.write(&mut buffer, attributes.iter().map(Given::of), privacy);
-        (String::from_utf8(buffer).expect("JSON is UTF-8"), overridden)
+        known.write(&mut buffer, &packed, privacy);
+        (String::from_utf8(buffer).expect("JSON is UTF-8"), known.overridden(&packed).len())
+    }
+
+    fn key(key: &'static str, is_static: bool) -> Key {
+        if is_static { Cow::Borrowed(key) } else { Cow::Owned(key.to_owned()) }
     }
 
     // behaviours 37, 39
@@ -263,12 +347,9 @@ mod tests {
             "sentry.release",
             "url.query",
         ];
-        let of = |owned: bool| -> Vec<Attribute> {
-            let key = |key: &'static str| if owned { Cow::Owned(key.to_owned()) } else { Cow::Borrowed(key) };
-            keys.map(|name| Attribute { key: key(name), value: Value::of("a=b") }).into()
-        };
+        let of = |is_static| keys.map(|name| Attribute { key: key(name, is_static), value: Value::of("a=b") });
         let mut known = Known::default();
-        let first = written(&mut known, &of(false), privacy);
+        let first = written(&mut known, &of(true), privacy);
         assert_eq!(
             first.0,
             concat!(
@@ -278,8 +359,45 @@ mod tests {
             )
         );
         assert_eq!(first.1, 1, "the release is replaced");
-        assert_eq!(written(&mut known, &of(false), privacy), first, "the second time");
-        assert_eq!(written(&mut known, &of(true), privacy), first, "keys that are not static");
+        assert_eq!(written(&mut known, &of(true), privacy), first, "the second time");
+        assert_eq!(written(&mut known, &of(false), privacy), first, "keys that are not static");
+    }
+
+    // behaviours 14, 37
+    #[test]
+    fn what_is_packed_is_what_it_was() {
+        let scrubber = Scrubber::new();
+        let values = [
+            Value::of(true),
+            Value::of(false),
+            Value::of(-7),
+            Value::of(i64::MIN),
+            Value::of(0.25),
+            Value::from_static("static, \"quoted\", https://a:b@c"),
+            Value::of(""),
+            Value::of("é".repeat(SHORT / 2)),
+            Value::of("é".repeat(SHORT / 2 + 1)),
+            Value::of("x".repeat(22)),
+            Value::of("owned, \n https://a:b@c".repeat(4)),
+            Value::of([1, 2]),
+            Value::of(["a", "https://a:b@c"]),
+        ];
+        for scrubber in [None, Some(&scrubber)] {
+            let privacy = Privacy { scrubber, personal: true };
+            for (name, is_static) in [("key", true), ("key", false), ("password", true), ("url.full", true)] {
+                let attributes = values.clone().map(|value| Attribute { key: key(name, is_static), value });
+                let mut expected = Vec::new();
+                for attribute in &attributes {
+                    write_other(&mut expected, attribute, privacy);
+                }
+                let mut known = Known::default();
+                let expected = String::from_utf8(expected).expect("JSON is UTF-8");
+                assert_eq!(written(&mut known, &attributes, privacy).0, expected, "{name} {is_static}");
+                let packed = packed(&mut known, &attributes, privacy);
+                let unpacked: Vec<Attribute> = packed.into_iter().filter_map(|packed| known.unpack(packed)).collect();
+                assert_eq!(unpacked, attributes);
+            }
+        }
     }
 
     // behaviour 45
@@ -287,28 +405,27 @@ mod tests {
     fn keys_that_are_leaked_again_and_again_do_not_fill_memory() {
         let privacy = Privacy { scrubber: None, personal: true };
         let mut known = Known::default();
-        for at in 0..2 * MOST {
-            let key: &'static str = Box::leak(format!("key {at}").into());
-            let attribute = Attribute { key: Cow::Borrowed(key), value: Value::of(true) };
+        for at in 0..MOST + 100 {
+            let leaked: &'static str = Box::leak(format!("key {at}").into());
+            let attribute = Attribute { key: Cow::Borrowed(leaked), value: Value::of(true) };
             let expected = format!("\"key {at}\":{{\"type\":\"boolean\",\"value\":true}},");
             assert_eq!(written(&mut known, &[attribute], privacy).0, expected);
             assert!(known.keys.all.len() <= MOST && known.keys.places.len() <= MOST);
         }
     }
 
+    // behaviour 38
     #[test]
-    fn a_call_site_is_not_taken_for_a_name_at_its_address() {
-        let privacy = Privacy { scrubber: None, personal: true };
-        static SITE: crate::record::Callsite = crate::record::Callsite::new("site").op("db");
+    fn names() {
+        let scrubber = Scrubber::new();
+        let privacy = Privacy { scrubber: Some(&scrubber), personal: true };
         let mut known = Known::default();
-        let text = known.site(Site::Call(&SITE), privacy).expect("it is made");
-        assert_eq!(
-            (&*text.name, &*text.op),
-            (&b"\"site\""[..], &br#""sentry.op":{"type":"string","value":"db"},"#[..])
-        );
-        let text = known.site(Site::Name("name"), privacy).expect("it is made");
-        assert_eq!((&*text.name, &*text.op), (&b"\"name\""[..], &b""[..]));
-        let text = known.site(Site::Name(""), privacy).expect("it is made");
-        assert_eq!(&*text.name, b"\"(unnamed)\"");
+        for _ in 0..2 {
+            for (name, expected) in
+                [("a \"b\"", "\"a \\\"b\\\"\""), ("", "\"(unnamed)\""), ("GET a://b?c", "\"GET a://b?[Filtered]\"")]
+            {
+                assert_eq!(known.name(name, privacy), Some(expected.as_bytes()));
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ mod span;
 pub use dsn::ParseDsnError;
 pub(crate) use dsn::{Dsn, check_authority};
 pub(crate) use envelope::{Added, Envelope, EnvelopeWriter, write_context};
-pub(crate) use known::Known;
+pub(crate) use known::{Known, Packed};
 pub(crate) use report::write_report;
 pub(crate) use span::{Around, Common, SegmentText, SpanText, constant_attributes, thread_attributes};
 

@@ -9,9 +9,8 @@ use crate::attributes::Value;
 use crate::client::Settings;
 use crate::clock::UnixNanos;
 use crate::names;
-use crate::protocol::known::Given;
-use crate::protocol::{Known, SDK_NAME, SDK_VERSION, json};
-use crate::record::{Rare, Slot, SpanRecord};
+use crate::protocol::{Known, Packed, SDK_NAME, SDK_VERSION, json};
+use crate::record::{Rare, SpanRecord};
 use crate::scrub::Privacy;
 use crate::segment::Segment;
 
@@ -174,39 +173,13 @@ pub(crate) struct Around<'a> {
 #[derive(Debug)]
 pub(crate) struct SpanText<'a> {
     pub(crate) record: &'a SpanRecord,
-    /// The slots behind the span's.
-    pub(crate) behind: &'a [Slot],
+    pub(crate) attributes: &'a [Packed],
+    pub(crate) rare: Option<&'a Rare>,
     pub(crate) start: UnixNanos,
     pub(crate) end: UnixNanos,
 }
 
-impl<'a> SpanText<'a> {
-    /// The attributes that travelled with it; those whose values are literals of the call site are with what is
-    /// [`Known`] of that.
-    fn attributes(&self) -> impl Iterator<Item = Given<'a>> + use<'a> {
-        let by_site = self.record.site.call().filter(|_| self.record.by_site);
-        let values = self.behind.iter().flat_map(|slot| match slot {
-            Slot::Values(values) => &values[..],
-            _ => &[],
-        });
-        let of_site = by_site.into_iter().flat_map(|site| site.keys()).zip(values);
-        let of_site = of_site.filter_map(|(key, value)| Some(Given::of_site(key, value.as_ref()?)));
-        let others = self.behind.iter().flat_map(|slot| match slot {
-            Slot::Attribute(one) => std::slice::from_ref(one),
-            Slot::Attributes(all) => all,
-            Slot::Segment(_) | Slot::Span(_) | Slot::Values(_) | Slot::Rare(_) => &[],
-        });
-        of_site.chain(others.map(Given::of))
-    }
-
-    fn rare(&self) -> Option<&'a Rare> {
-        // At most one, and the last.
-        match self.behind.last() {
-            Some(Slot::Rare(rare)) => Some(rare),
-            _ => None,
-        }
-    }
-
+impl SpanText<'_> {
     /// Appends the span as a JSON object.
     pub(crate) fn write(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
         let record = self.record;
@@ -237,24 +210,19 @@ impl<'a> SpanText<'a> {
 
     fn write_name(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
         let is_url = self.record.is_segment && around.segment.named_by_url;
-        let own = self.rare().and_then(|rare| rare.name.as_deref());
-        match known.site(self.record.site, around.privacy) {
-            Some(site) if own.is_none() && !is_url => buffer.extend_from_slice(&site.name),
-            _ => {
-                let name = own.unwrap_or(self.record.site.name());
-                json::string(buffer, &around.privacy.clean_name(named(name), is_url));
+        let own = self.rare.and_then(|rare| rare.name.as_deref());
+        let of_site = self.record.site.name();
+        if own.is_none() && !is_url {
+            if let Some(name) = known.name(of_site, around.privacy) {
+                return buffer.extend_from_slice(name);
             }
         }
+        json::string(buffer, &around.privacy.clean_name(named(own.unwrap_or(of_site)), is_url));
     }
 
-    fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
+    fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &Known) {
         let Around { segment, every, segments, thread, privacy } = around;
-        let mut overridden = known.look_up(self.attributes(), privacy);
-        if self.record.by_site {
-            if let Some(site) = known.site(self.record.site, privacy) {
-                overridden.extend(&site.overridden);
-            }
-        }
+        let overridden = known.overridden(self.attributes);
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
         if let Some(thread) = thread {
@@ -267,21 +235,17 @@ impl<'a> SpanText<'a> {
                 buffer.push(b',');
             }
         }
-        if let Some(site) = known.site(self.record.site, privacy) {
-            if !overridden.contains(&names::OP) {
-                buffer.extend_from_slice(&site.op);
-            }
-            if self.record.by_site {
-                buffer.extend_from_slice(&site.literals);
-            }
+        if let Some(op) = self.record.site.op().filter(|_| !overridden.contains(&names::OP)) {
+            json::attribute(buffer, names::OP, &Value::from_static(op));
+            buffer.push(b',');
         }
-        known.write(buffer, self.attributes(), privacy);
+        known.write(buffer, self.attributes, privacy);
         // Every part ends with a comma, and there is at least one.
         buffer.pop();
     }
 
     fn write_links(&self, buffer: &mut Vec<u8>, privacy: Privacy<'_>) {
-        let Some(rare) = self.rare().filter(|rare| !rare.links.is_empty()) else { return };
+        let Some(rare) = self.rare.filter(|rare| !rare.links.is_empty()) else { return };
         buffer.extend_from_slice(br#","links":"#);
         json::array(buffer, &rare.links, |buffer, link| {
             buffer.extend_from_slice(br#"{"trace_id":"#);
