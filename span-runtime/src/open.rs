@@ -133,7 +133,7 @@ impl OpenSpan {
     /// Whether nothing has to travel with it but attributes.
     #[inline(always)]
     pub(crate) fn is_simple(&self) -> bool {
-        self.segment.is_none() && self.details.rare.is_none() && self.shared.get().is_none()
+        self.details.rare.is_none() && self.shared.get().is_none()
     }
 
     /// Takes the details back from handles, and puts an end that the caller gave among them.

@@ -158,6 +158,16 @@ impl Callsite {
         self
     }
 
+    /// The name.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where the name of a segment comes from, if it says so.
+    pub(crate) const fn name_source(&self) -> Option<&'static str> {
+        self.source
+    }
+
     /// How many values are handed over.
     #[inline(always)]
     pub(crate) const fn values(&self) -> usize {
@@ -209,7 +219,8 @@ pub(crate) const MOST_VALUES: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     pub(crate) by_site: bool,
-    pub(crate) values: [Option<Value>; MOST_VALUES],
+    /// Two by two, as they travel.
+    pub(crate) values: [[Option<Value>; 2]; MOST_VALUES / 2],
 }
 
 impl Given {
@@ -225,7 +236,7 @@ impl Given {
     fn join_others(&mut self, site: Site, details: &mut Details) {
         self.by_site = false;
         if let Site::Call(site) = site {
-            details.attributes.extend(site.all(self.values.iter_mut().map(Option::take)));
+            details.attributes.extend(site.all(self.values.as_flattened_mut().iter_mut().map(Option::take)));
         }
     }
 }

@@ -213,6 +213,9 @@ pub(crate) fn begin_plain(site: &'static Callsite) -> SpanGuard {
         } else if let Some((runtime, loss)) = local.unsampled_child() {
             guard::Kind::UnsampledChild { runtime, loss }.pack()
         } else {
+            if let Some(pushed) = local.push_segment(site) {
+                return guard::Kind::from(pushed).pack();
+            }
             let details = Details { attributes: site.all([]).collect(), ..Details::default() };
             begin_elsewhere(local, &Parent::CURRENT, Site::Call(site), details, &mut undecided).pack()
         }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::{SpanHandle, getters, outgoing, setters};
 use crate::LossReason;
 use crate::clock::Reading;
-use crate::context::{self, Fast, fast};
+use crate::context::{self, Fast, PushedSegment, fast};
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::Change;
@@ -57,6 +57,16 @@ const KINDS: u64 = 0xff;
 
 /// Where in `at` the reason begins for which an unsampled child is counted.
 const LOSS: u32 = 8;
+
+impl From<PushedSegment> for Kind {
+    #[inline(always)]
+    fn from(pushed: PushedSegment) -> Self {
+        match pushed {
+            PushedSegment::Recording { id, index } => Kind::Recording { id, index },
+            PushedSegment::Unsent { token, index } => Kind::Unsent { token, index },
+        }
+    }
+}
 
 impl Kind {
     /// The two words of a guard.

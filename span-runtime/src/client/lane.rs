@@ -1,15 +1,15 @@
 //! A thread's way to the flusher: its producer and its counters.
 
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::{Core, LossReason};
-use crate::attributes::Value;
 use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
 use crate::open::OpenSpan;
-use crate::record::{Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
+use crate::record::{Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
@@ -167,22 +167,48 @@ impl Lane {
         if !given.by_site {
             return self.hand_over_near(segment, open, end);
         }
-        let values = site.values();
-        let in_place = self.last_segment == Arc::as_ptr(segment).addr() && self.producer.fits(1 + values.div_ceil(2));
-        if in_place {
+        if self.last_segment != Arc::as_ptr(segment).addr() {
+            return self.hand_over_first(site, segment, open, given, end);
+        }
+        let values = site.values().div_ceil(2);
+        let fits = self.producer.fits(1 + values);
+        if fits {
             let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
             let taken = if values == 0 {
                 self.producer.push(record)
             } else {
-                let pairs = given.values.chunks_exact_mut(2).take(values.div_ceil(2));
-                self.producer.push_all(record, pairs.map(|pair| Slot::Values(take_two(pair))))
+                self.producer.push_all(record, pairs(given, values))
             };
             if !taken {
                 self.lose(NoRoom::Closed);
             }
             bump(&self.counters.ended);
         }
-        in_place
+        fits
+    }
+
+    /// The same for the first span of its segment in a chunk, behind the segment.
+    #[inline(never)]
+    fn hand_over_first(
+        &mut self,
+        site: &'static Callsite,
+        segment: &Arc<Segment>,
+        open: &mut OpenSpan,
+        given: &mut Given,
+        end: Reading,
+    ) -> bool {
+        let values = site.values().div_ceil(2);
+        let fits = self.producer.fits(2 + values);
+        if fits {
+            let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
+            let span = iter::once(record).chain(pairs(given, values));
+            if !self.producer.push_all(Slot::Segment(Arc::clone(segment)), span) {
+                self.lose(NoRoom::Closed);
+            }
+            self.last_segment = Arc::as_ptr(segment).addr();
+            bump(&self.counters.ended);
+        }
+        fits
     }
 
     /// Hands over a finished span of a macro that has nothing but a few attributes, if it can stand right behind others of
@@ -265,14 +291,10 @@ impl Lane {
     }
 }
 
-/// Takes two values.
+/// The values, of which so many slots are used, two in each.
 #[inline(always)]
-fn take_two(pair: &mut [Option<Value>]) -> [Option<Value>; 2] {
-    match pair {
-        [one, two] => [one.take(), two.take()],
-        // Chunks of two are what it is given.
-        _ => [None, None],
-    }
+fn pairs(given: &mut Given, slots: usize) -> impl Iterator<Item = Slot> {
+    given.values.iter_mut().take(slots).map(|[one, two]| Slot::Values([one.take(), two.take()]))
 }
 
 impl Drop for Lane {

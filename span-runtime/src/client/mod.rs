@@ -134,6 +134,14 @@ impl Core {
                 })
     }
 
+    /// The rate that decides about a segment, if nothing else does: no sampler, no rule, and no trace that came in.
+    pub(crate) fn only_rate(&self) -> Option<f64> {
+        let others = self.settings.traces_sampler.is_some()
+            || self.continued.is_some()
+            || !self.settings.ignore_spans.is_empty();
+        self.settings.traces_sample_rate.filter(|_| !others && self.traces())
+    }
+
     /// Whether a rule is against a span that starts like this. (behaviour 35)
     pub(crate) fn ignores(&self, site: Site, details: &Details) -> bool {
         let rules = &self.settings.ignore_spans;

@@ -16,6 +16,7 @@
 mod fast;
 mod stack;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +30,7 @@ use crate::clock::Reading;
 use crate::ids::{Generator, SpanId};
 use crate::open::{Change, OpenSpan};
 use crate::propagation::TraceHeaders;
-use crate::record::{Attribute, Details, Site};
+use crate::record::{Attribute, Callsite, Details, Site};
 use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
 pub(crate) use fast::{Fast, Unsampled, fast};
@@ -97,6 +98,12 @@ impl Undecided {
         };
         sampling::decide(self.trace.get(), rate, self.core.halvings())
     }
+}
+
+/// A segment that has started on the stack.
+pub(crate) enum PushedSegment {
+    Recording { id: u64, index: u32 },
+    Unsent { token: u64, index: u32 },
 }
 
 /// Where a new span belongs.
@@ -278,6 +285,35 @@ impl Local {
             }
             None => Err(values),
         }
+    }
+
+    /// Starts a segment where nothing is current, in the runtime that is installed, if a rate alone decides about it. `None` if it takes
+    /// more than that: then nothing has started.
+    pub(crate) fn push_segment(&mut self, site: &'static Callsite) -> Option<PushedSegment> {
+        let Local { stack, lanes, ids: Some(ids), global, silenced: 0, .. } = self else { return None };
+        if stack.depth() > 0 {
+            return None;
+        }
+        let core = global.get()?;
+        let rate = core.only_rate()?;
+        let lane = lanes.of(core);
+        lane.count_started();
+        let thread = lane.thread();
+        let trace = Trace::new(ids);
+        let span_id = ids.span_id();
+        let decision = sampling::decide(&trace, Rate::Fixed(rate), core.halvings());
+        let name = Cow::Borrowed(site.name());
+        let trace = TraceRef::Own(trace);
+        let segment = Segment::new(Arc::clone(core), trace, span_id, decision, name, site.name_source());
+        let segment = Arc::new(segment);
+        Some(if decision.sampled {
+            let index = stack.push_segment(Site::Call(site), span_id, thread, segment);
+            fast::set(Fast::Recording);
+            PushedSegment::Recording { id: span_id.as_u64(), index }
+        } else {
+            let token = span_id.as_u64();
+            PushedSegment::Unsent { token, index: self.push(Entry::Context(token, SpanHandle::unsampled(segment))) }
+        })
     }
 
     /// As [`push_child`](Self::push_child), with details; they are taken if it returns something.
@@ -463,17 +499,35 @@ impl Local {
         let Local { stack, lanes, .. } = self;
         if let Some((open, given, below)) = stack.top_span_mut(id) {
             if open.is_simple() {
-                if let Some(segment) = below.segment_at(open.base) {
-                    if lanes.of(&segment.core).hand_over_in_place(segment, open, given, end) {
-                        if stack.pop_closed() {
-                            self.mark();
+                // The base of a segment's own span is no entry below it.
+                match below.segment_at(open.base) {
+                    Some(segment) => {
+                        if lanes.of(&segment.core).hand_over_in_place(segment, open, given, end) {
+                            if stack.pop_closed() {
+                                self.mark();
+                            }
+                            return;
                         }
-                        return;
                     }
+                    None => return self.end_segment(id, end),
                 }
             }
         }
         self.end_at(id, index, end, None);
+    }
+
+    /// Ends the segment's span with this id, which is on top, in place and simple.
+    fn end_segment(&mut self, id: u64, end: Reading) {
+        let Local { stack, lanes, .. } = self;
+        let Some((open, given, _)) = stack.top_span_mut(id) else { return };
+        let Some(segment) = open.segment.take() else { return };
+        let lane = lanes.of(&segment.core);
+        if !lane.hand_over_in_place(&segment, open, given, end) {
+            given.join(open.site, &mut open.details);
+            lane.hand_over(&segment, open, end, None);
+        }
+        stack.pop_closed();
+        self.mark();
     }
 
     /// As [`end`](Self::end), for any span, and with a time that the caller gave.
@@ -482,10 +536,11 @@ impl Local {
         let Local { stack, lanes, .. } = self;
         if let Some((open, given, below)) = stack.top_span_mut(id) {
             given.join(open.site, &mut open.details);
-            if let Some(segment) = below.segment_at(open.base) {
+            let own = open.segment.take();
+            if let Some(segment) = own.as_ref().or_else(|| below.segment_at(open.base)) {
                 lanes.of(&segment.core).hand_over(segment, open, end, at);
             }
-            if stack.pop_closed() {
+            if stack.pop_closed() || own.is_some() {
                 self.mark();
             }
             return;
@@ -573,8 +628,7 @@ impl Local {
             Some(Top::Span(open)) if open.segment.is_none() => self.stack.segment_at(open.base).cloned(),
             _ => None,
         };
-        let boxed = if segment.is_some() { self.boxes.pop() } else { None };
-        let mut entry = self.stack.pop_into(boxed)?;
+        let mut entry = self.stack.pop_into(&mut self.boxes)?;
         if let (Entry::Span(open), Some(segment)) = (&mut entry, segment) {
             open.segment = Some(segment);
         }

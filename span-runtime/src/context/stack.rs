@@ -2,8 +2,8 @@
 //!
 //! A frame holds a span by its fields, whether or not it is in use. Starting a child assigns those that
 //! differ and ending it reads them: nothing is moved, nothing is dropped, and the list of a frame's attributes keeps
-//! its memory for the next span at that depth. A span that comes and goes, because a future carries it, and one that has a segment of
-//! its own, is in a box instead, of which only the pointer is moved.
+//! its memory for the next span at that depth. A span that comes and goes, because a future carries it, is in a box instead, of which
+//! only the pointer is moved.
 //!
 //! Invariant: a frame that is not in use, and one that holds something else than a span, has a *blank* span: without
 //! segment, attributes, rare details or handles.
@@ -107,24 +107,25 @@ impl Frame {
         }
     }
 
-    /// The segment that this entry keeps. A span in place keeps none: it finds it further down.
+    /// The segment that this entry keeps. Most spans in place keep none: they find it further down.
     #[inline(always)]
     fn segment(&self) -> Option<&Arc<Segment>> {
         match &self.other {
             Some(Entry::Span(span)) => span.segment.as_ref(),
             Some(other) => other.segment(),
-            None => None,
+            None => self.span.segment.as_ref(),
         }
     }
 
-    /// Takes what is here, which goes into `boxed`, a blank span, if it is one in place.
-    fn take(&mut self, boxed: Option<Box<OpenSpan>>) -> Entry {
+    /// Takes what is here. A span in place goes into a box, one of these if there is one: they are blank.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    fn take(&mut self, boxes: &mut Vec<Box<OpenSpan>>) -> Entry {
         self.id = 0;
         match self.other.take() {
             Some(other) => other,
             None => {
                 self.given.join(self.span.site, &mut self.span.details);
-                let mut boxed = boxed.unwrap_or_else(|| Box::new(OpenSpan::blank()));
+                let mut boxed = boxes.pop().unwrap_or_else(|| Box::new(OpenSpan::blank()));
                 mem::swap(&mut *boxed, &mut self.span);
                 Entry::Span(boxed)
             }
@@ -255,6 +256,20 @@ impl Stack {
         index
     }
 
+    /// Puts the span of a segment on top, in place.
+    pub(super) fn push_segment(&mut self, site: Site, span_id: SpanId, thread: u32, segment: Arc<Segment>) -> u32 {
+        // A stack of 2^32 entries would not fit into memory.
+        let index = self.depth as u32;
+        let frame = self.next();
+        frame.id = span_id.as_u64();
+        frame.given.by_site = matches!(site, Site::Call(_));
+        frame.span.segment = None;
+        frame.span.begin(site, (span_id, None), thread, index);
+        frame.span.segment = Some(segment);
+        self.depth += 1;
+        index
+    }
+
     /// Gives the span on top, which has just begun in place, what was made for it.
     #[inline(always)]
     pub(super) fn fill_top(&mut self, details: &mut Details) {
@@ -273,7 +288,7 @@ impl Stack {
     #[inline(always)]
     pub(super) fn give_top<const N: usize>(&mut self, values: [Option<Value>; N]) {
         let frame = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top));
-        if let Some(own) = frame.and_then(|frame| frame.given.values.first_chunk_mut::<N>()) {
+        if let Some(own) = frame.and_then(|frame| frame.given.values.as_flattened_mut().first_chunk_mut::<N>()) {
             // A frame that was not in use has no values, so that there is nothing to be dropped.
             let none = mem::replace(own, values);
             debug_assert!(none.iter().all(Option::is_none), "{none:?}");
@@ -297,14 +312,15 @@ impl Stack {
 
     /// Takes the topmost entry off.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.pop_into(None)
+        self.pop_into(&mut Vec::new())
     }
 
-    /// As [`pop`](Self::pop); a span in place goes into `boxed`, which is blank.
-    pub(super) fn pop_into(&mut self, boxed: Option<Box<OpenSpan>>) -> Option<Entry> {
+    /// As [`pop`](Self::pop); a span in place goes into one of these boxes, which are blank.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    pub(super) fn pop_into(&mut self, boxes: &mut Vec<Box<OpenSpan>>) -> Option<Entry> {
         let top = self.depth.checked_sub(1)?;
         self.depth = top;
-        let entry = self.frames.get_mut(top).map(|frame| frame.take(boxed));
+        let entry = self.frames.get_mut(top).map(|frame| frame.take(boxes));
         self.ended -= usize::from(matches!(entry, Some(Entry::Ended(_))));
         self.shrink();
         entry
@@ -338,7 +354,7 @@ impl Stack {
     /// Puts `entry` in the place of another, which is returned.
     pub(super) fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
         let frame = self.frames.get_mut(index)?;
-        let old = frame.take(None);
+        let old = frame.take(&mut Vec::new());
         self.ended += usize::from(matches!(entry, Entry::Ended(_)));
         self.ended -= usize::from(matches!(old, Entry::Ended(_)));
         self.unusual |= self.ended > 0;
