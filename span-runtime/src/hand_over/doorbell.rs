@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::sync::{AtomicU8, OnceLock, Ordering, Thread, current, park_timeout};
+use super::sync::{AtomicU8, OnceLock, Ordering, Thread, current, fence, park_timeout};
 
 /// The longest that a span can lie unnoticed after a missed wake-up. Well below the 5 s of behaviour 46.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -49,7 +49,10 @@ impl Doorbell {
     /// Wakes the flusher if it sleeps at all. Of several callers one pays.
     #[cold]
     pub(crate) fn ring(&self) {
-        // AcqRel: what was done before ringing is seen by the flusher when it finds itself awake.
+        // SeqCst: what was done before ringing, such as a command that was sent, is out before the state is looked at. Pairs with the
+        // fence in `sleep`: either the flusher's last look finds it, or the announcement is seen here.
+        fence(Ordering::SeqCst);
+        // AcqRel: what was done before ringing is seen by the flusher when it finds itself awake, by the Acquire in `sleep`.
         let asleep = |state| matches!(state, NAPPING | DEEP).then_some(AWAKE);
         if self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, asleep).is_ok() {
             if let Some(sleeper) = self.sleeper.get() {
@@ -71,8 +74,10 @@ impl Doorbell {
 
     fn sleep(&self, how: u8, timeout: Duration, anything: impl FnOnce() -> bool) {
         self.sleeper.get_or_init(current);
-        // SeqCst, so that the announcement is out before `anything` looks at the chunks.
-        self.state.store(how, Ordering::SeqCst);
+        // Release: who finds the flusher asleep finds out whom to wake. Pairs with the read-modify-write in `ring`.
+        self.state.store(how, Ordering::Release);
+        // SeqCst, so that the announcement is out before `anything` looks at the chunks and the commands. Pairs with the fence in `ring`.
+        fence(Ordering::SeqCst);
         if !anything() && self.state.load(Ordering::Acquire) == how {
             park_timeout(timeout);
         }

@@ -11,7 +11,7 @@ pub(super) use real::*;
 
 #[cfg(not(all(loom, test)))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
     pub(crate) use std::sync::{Arc, OnceLock};
     pub(crate) use std::thread::{Thread, current, park_timeout};
 

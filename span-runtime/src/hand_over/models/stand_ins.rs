@@ -18,12 +18,41 @@ use loom::sync::atomic::AtomicBool;
 pub(crate) use crossbeam_channel::{TryRecvError, TrySendError};
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::Arc;
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-pub(crate) use loom::thread::{Thread, current};
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+
+loom::thread_local! {
+    static CURRENT: Thread = Thread(StdArc::default());
+}
+
+/// A thread as one that can be woken. loom's own shows the sleeper at once what its waker did, and not when the sleep ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Thread(StdArc<Parker>);
+
+#[derive(Debug, Default)]
+struct Parker {
+    woken: loom::sync::Mutex<bool>,
+    wake: loom::sync::Condvar,
+}
+
+impl Thread {
+    pub(crate) fn unpark(&self) {
+        *self.0.woken.lock().expect("nobody panics with it") = true;
+        self.0.wake.notify_one();
+    }
+}
+
+pub(crate) fn current() -> Thread {
+    CURRENT.with(Thread::clone)
+}
 
 /// There is no time in a model: nothing but `unpark` ends this.
 pub(crate) fn park_timeout(_timeout: Duration) {
-    loom::thread::park();
+    let Parker { woken, wake } = &*current().0;
+    let mut woken = woken.lock().expect("nobody panics with it");
+    while !*woken {
+        woken = wake.wait(woken).expect("nobody panics with it");
+    }
+    *woken = false;
 }
 
 /// The standard library's, for a value that one thread sets and others look for.
@@ -52,15 +81,21 @@ impl<T> OnceLock<T> {
 }
 
 pub(crate) fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
+    // One for each message that there is room for, and one for each that somebody is about to send.
+    let stamps = room + loom::MAX_THREADS;
     let channel = StdArc::new(Channel {
         turn: AtomicUsize::new(0),
-        queue: Mutex::new(Queue { messages: VecDeque::new(), room, receivers: 1 }),
+        stamps: (0..stamps).map(|_| AtomicBool::new(false)).collect(),
+        queue: Mutex::new(Queue { messages: VecDeque::new(), room, receivers: 1, free: (0..stamps).collect() }),
     });
     (Sender(StdArc::clone(&channel)), Receiver(channel))
 }
 
 struct Channel<T> {
     turn: AtomicUsize,
+    /// By these what a sender did gets to who receives its message. Made with the channel, as loom lets nobody touch an atomic who
+    /// may not know yet that it was made.
+    stamps: Vec<AtomicBool>,
     queue: Mutex<Queue<T>>,
 }
 
@@ -68,10 +103,12 @@ struct Queue<T> {
     messages: VecDeque<Message<T>>,
     room: usize,
     receivers: usize,
+    /// Stamps that no message has.
+    free: Vec<usize>,
 }
 
 struct Message<T> {
-    sent: AtomicBool,
+    stamp: usize,
     item: T,
 }
 
@@ -93,19 +130,23 @@ pub(crate) struct Sender<T>(StdArc<Channel<T>>);
 
 impl<T> Sender<T> {
     pub(crate) fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
-        let sent = AtomicBool::new(false);
-        // Release: pairs with the Acquire in `try_recv`.
-        sent.store(true, Ordering::Release);
-        let message = Message { sent, item };
+        let stamp = self.0.queue().free.pop().expect("there is one for each thread");
+        // Release: pairs with the Acquire in `try_recv`. Read-modify-writes both, which see the last value.
+        assert!(!self.0.stamps[stamp].swap(true, Ordering::Release), "the stamp was free");
+        let message = Message { stamp, item };
         let mut queue = self.0.turn();
-        if queue.receivers == 0 {
-            return Err(TrySendError::Disconnected(message.item));
-        }
-        if queue.messages.len() == queue.room {
-            return Err(TrySendError::Full(message.item));
-        }
-        queue.messages.push_back(message);
-        Ok(())
+        let refused = if queue.receivers == 0 {
+            TrySendError::Disconnected(message.item)
+        } else if queue.messages.len() == queue.room {
+            TrySendError::Full(message.item)
+        } else {
+            queue.messages.push_back(message);
+            return Ok(());
+        };
+        drop(queue);
+        self.0.stamps[stamp].swap(false, Ordering::Relaxed);
+        self.0.queue().free.push(stamp);
+        Err(refused)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,9 +166,10 @@ impl<T> Receiver<T> {
     /// That all senders are gone is not told: nobody asks for it.
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
         let message = self.0.turn().messages.pop_front();
-        let Message { sent, item } = message.ok_or(TryRecvError::Empty)?;
-        // Acquire: pairs with the Release in `try_send`. A read-modify-write, which sees the last value.
-        assert!(sent.swap(false, Ordering::Acquire), "a message is received once");
+        let Message { stamp, item } = message.ok_or(TryRecvError::Empty)?;
+        // Acquire: pairs with the Release in `try_send`.
+        assert!(self.0.stamps[stamp].swap(false, Ordering::Acquire), "a message is received once");
+        self.0.queue().free.push(stamp);
         Ok(item)
     }
 
