@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write as _};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The key of an attribute: a static string costs nothing, an owned one is moved in.
 pub type Key = Cow<'static, str>;
@@ -194,6 +196,7 @@ impl fmt::Debug for Value {
 /// are [`display`] and [`debug`], which write it as text.
 ///
 /// * Integers beyond 64 signed bits become text, because JSON readers would round them; 128-bit integers always do.
+/// * A value that panics while [`display`] or [`debug`] writes it becomes what it had written until then.
 /// * NaN and the infinities become the texts `nan`, `inf` and `-inf`; JSON has no numbers for them, and a list that
 ///   holds one becomes a list of texts.
 #[diagnostic::on_unimplemented(
@@ -300,6 +303,18 @@ fn text(value: impl Display) -> Text {
     let mut text = String::new();
     // Writing to a String fails only when the value's own Display does; what it wrote until then stands.
     let _ = write!(text, "{value}");
+    owned(text)
+}
+
+/// As [`text`], of a value that writes itself by code of the user's. What it wrote before it panicked stands: an attribute is no reason for
+/// the work that it describes to fail.
+fn text_of_user(value: impl Display) -> Text {
+    let mut text = String::new();
+    let written = catch_unwind(AssertUnwindSafe(|| write!(text, "{value}")));
+    if let Err(payload) = written {
+        // Its destructor is the user's too, and might panic again.
+        mem::forget(payload);
+    }
     owned(text)
 }
 
@@ -456,13 +471,13 @@ pub struct Debugged<T>(T);
 
 impl<T: Display> AttributeValue for Shown<T> {
     fn to_value(&self) -> Option<Value> {
-        Some(Value(Repr::Text(text(&self.0))))
+        Some(Value(Repr::Text(text_of_user(&self.0))))
     }
 }
 
 impl<T: fmt::Debug> AttributeValue for Debugged<T> {
     fn to_value(&self) -> Option<Value> {
-        Some(Value(Repr::Text(text(format_args!("{:?}", self.0)))))
+        Some(Value(Repr::Text(text_of_user(format_args!("{:?}", self.0)))))
     }
 }
 

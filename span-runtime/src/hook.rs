@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -262,7 +263,7 @@ fn show(
     details
 }
 
-static PANICKED: Once = Once::new();
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 fn push_details(slots: &mut Vec<Slot>, details: Details) {
     let Details { attributes, rare, .. } = details;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
+use std::process;
+use std::time::SystemTime;
 
 /// The id of a trace: 16 random bytes, never all zero. Prints as 32 lowercase hexadecimal digits.
 ///
@@ -147,8 +149,9 @@ impl Generator {
 }
 
 fn random_seed() -> u64 {
-    // Keys from the operating system's generator; the address of nothing in particular is hashed under them.
-    RandomState::new().hash_one(0x5370_616e_u64)
+    // Keys from the operating system's generator, which a thread gets once and then counts on from. A process that was forked has those of
+    // its parent; what is hashed under them is another there.
+    RandomState::new().hash_one((process::id(), SystemTime::now()))
 }
 
 #[cfg(test)]

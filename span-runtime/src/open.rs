@@ -1,11 +1,12 @@
 //! A span between its start and its end.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::SystemTime;
 
 use crate::attributes::{Key, Value};
+use crate::client::fork;
 use crate::clock::Reading;
 use crate::ids::SpanId;
 use crate::link::Link;
@@ -45,11 +46,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// Runs `f` on the details, unless the span has ended.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Details) -> R) -> Option<R> {
-        self.details.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(f)
+        fork::lock(&self.details)?.as_mut().map(f)
     }
 
     fn close(&self) -> Details {
-        self.details.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+        fork::lock(&self.details).and_then(|mut details| details.take()).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::attributes::Value;
 use crate::client::LossReason;
@@ -201,8 +202,8 @@ pub(crate) fn ask(sampler: &TracesSampler, context: &SamplingContext<'_>) -> Rat
     }
 }
 
-static INVALID: std::sync::Once = std::sync::Once::new();
-static PANICKED: std::sync::Once = std::sync::Once::new();
+static INVALID: AtomicBool = AtomicBool::new(false);
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,9 @@
 //! child reads it here. The trace's sampling context is built once and then stays as it is.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::client::{Core, LossReason};
+use crate::client::{Core, LossReason, fork};
 use crate::ids::{Generator, SpanId, TraceId};
 use crate::propagation::{Baggage, ContextText, Dsc, Incoming};
 use crate::record::Attribute;
@@ -180,10 +180,12 @@ impl Segment {
 
     /// The name as it is now. The lock is held for a copy only.
     pub(crate) fn name(&self) -> Cow<'static, str> {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        fork::lock(&self.name).map(|name| name.clone()).unwrap_or_default()
     }
 
     pub(crate) fn rename(&self, name: Cow<'static, str>) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        if let Some(mut current) = fork::lock(&self.name) {
+            *current = name;
+        }
     }
 }

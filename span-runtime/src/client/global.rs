@@ -1,9 +1,10 @@
 //! The runtime that `init` installed, as every thread finds it without a lock.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
-use super::Core;
+use super::{Core, exit, fork};
 
 static INSTALLED: RwLock<Option<Arc<Core>>> = RwLock::new(None);
 
@@ -24,7 +25,8 @@ pub(crate) fn any() -> bool {
 
 pub(super) fn add(core: &Arc<Core>) {
     RECORDING.fetch_add(usize::from(core.wants_spans()), Ordering::Relaxed);
-    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    // Without the lock, an unsampled span that ends late is not counted.
+    let Some(mut all) = fork::lock(&ALL) else { return };
     all.retain(|core| core.strong_count() > 0);
     all.push(Arc::downgrade(core));
 }
@@ -37,28 +39,35 @@ pub(super) fn remove(core: &Arc<Core>) {
 #[cold]
 pub(crate) fn by_number(number: u32) -> Option<Arc<Core>> {
     let living = || {
-        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
+        let all = fork::lock(&ALL);
+        all.iter().flat_map(|all| all.iter()).filter_map(Weak::upgrade).collect::<Vec<_>>()
     };
     // Out here, where nothing is locked: the last of a runtime drops what its user gave it.
     living().into_iter().find(|core| core.number == number)
 }
 
-/// Installs a runtime; false if there is one.
+/// Installs a runtime; false if there is one. That of a process which this one was forked from is none.
 pub(super) fn install(core: &Arc<Core>) -> bool {
-    let mut installed = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
-    if installed.is_some() {
-        return false;
-    }
-    *installed = Some(Arc::clone(core));
+    let before = {
+        let Some(mut installed) = fork::write(&INSTALLED) else { return false };
+        if installed.as_ref().is_some_and(|core| core.is_ours()) {
+            return false;
+        }
+        installed.replace(Arc::clone(core))
+    };
     // Release: pairs with the Acquire in `Cache::get`; the lock orders the contents.
     CHANGES.fetch_add(1, Ordering::Release);
+    if let Some(before) = before {
+        // Nobody here has its guard any more, or will drop it as one that is not installed.
+        before.close();
+    }
+    exit::watch(core);
     true
 }
 
 /// Takes a runtime out, if it is the one that is installed.
 pub(super) fn uninstall(core: &Arc<Core>) {
-    let mut installed = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut installed) = fork::write(&INSTALLED) else { return };
     if installed.as_ref().is_some_and(|current| Arc::ptr_eq(current, core)) {
         *installed = None;
         CHANGES.fetch_add(1, Ordering::Release);
@@ -66,7 +75,7 @@ pub(super) fn uninstall(core: &Arc<Core>) {
 }
 
 pub(super) fn current() -> Option<Arc<Core>> {
-    INSTALLED.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fork::read(&INSTALLED).and_then(|installed| installed.clone())
 }
 
 /// A thread's copy of what is installed.
@@ -74,11 +83,13 @@ pub(super) fn current() -> Option<Arc<Core>> {
 pub(crate) struct Cache {
     seen: u64,
     core: Option<Arc<Core>>,
+    /// Another was installed, or the first: perhaps in a process that was forked, which has its parent's generator of ids.
+    renewed: bool,
 }
 
 impl Cache {
     pub(crate) const fn new() -> Self {
-        Cache { seen: 0, core: None }
+        Cache { seen: 0, core: None, renewed: false }
     }
 
     #[inline]
@@ -87,7 +98,20 @@ impl Cache {
         if changes != self.seen {
             self.seen = changes;
             self.core = current();
+            self.renewed = true;
         }
         self.core.as_ref()
+    }
+
+    /// The same, if it has not become another since [`take_renewed`](Self::take_renewed).
+    #[inline]
+    pub(crate) fn get_known(&mut self) -> Option<&Arc<Core>> {
+        self.get();
+        if self.renewed { None } else { self.core.as_ref() }
+    }
+
+    /// Whether it has become another since this was asked.
+    pub(crate) fn take_renewed(&mut self) -> bool {
+        mem::take(&mut self.renewed)
     }
 }

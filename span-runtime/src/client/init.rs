@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::settings::Resolved;
-use super::{Core, InitError, Options, Stats, global};
+use super::{Core, InitError, Options, Stats, exit, global};
 use crate::context::{self, Entry};
 use crate::flusher::{Command, Flusher};
 use crate::hand_over::{Budget, Doorbell, hand_over};
@@ -89,6 +89,7 @@ impl Runtime {
     /// Makes this the runtime of spans that start on this thread without a parent, until the guard is dropped.
     pub fn enter(&self) -> RuntimeGuard {
         let entered = context::with(|local| {
+            local.reseed();
             let token = local.token();
             let entry = match &self.running {
                 Some(running) => Entry::Runtime(token, Arc::clone(&running.core)),
@@ -134,6 +135,22 @@ impl Drop for Runtime {
 /// Nobody waits for longer than this, and it is far from where clocks end.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
+/// The flusher keeps to a deadline; the margin is for a machine that does not let it run.
+pub(super) const MARGIN: Duration = Duration::from_millis(200);
+
+/// Gives the flusher a command, and says until when and where the answer comes. `None` if the flusher has ended.
+pub(super) fn give(
+    core: &Core,
+    timeout: Duration,
+    command: impl FnOnce(Instant, Sender<bool>) -> Command,
+) -> Option<(Instant, Receiver<bool>)> {
+    let deadline = Instant::now() + timeout.min(A_DAY);
+    let (done, answer) = bounded(1);
+    core.control.send(command(deadline, done)).ok()?;
+    core.doorbell.ring();
+    Some((deadline, answer))
+}
+
 impl Running {
     fn flush(&self, timeout: Duration) -> bool {
         let sent = self.command(timeout, Command::Flush);
@@ -142,23 +159,30 @@ impl Running {
         sent
     }
 
-    fn command(
-        &self,
-        timeout: Duration,
-        command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command,
-    ) -> bool {
-        let deadline = Instant::now() + timeout.min(A_DAY);
-        let (done, answer) = bounded(1);
-        if self.core.control.send(command(deadline, done)).is_err() {
+    fn command(&self, timeout: Duration, command: impl FnOnce(Instant, Sender<bool>) -> Command) -> bool {
+        // In a child of the process that it belongs to there is nobody to do it.
+        if !self.core.is_ours() {
             return false;
         }
-        self.core.doorbell.ring();
-        // The flusher keeps to the deadline; the margin is for a machine that does not let it run.
-        answer.recv_deadline(deadline + Duration::from_millis(200)).unwrap_or(false)
+        let Some((deadline, answer)) = give(&self.core, timeout, command) else { return false };
+        // What is to be done is done, but a thread of a runtime would be waiting for itself.
+        if context::is_ours() {
+            return false;
+        }
+        // The channel wants to know which thread waits, which one that is past its end cannot say.
+        if context::is_there() {
+            answer.recv_deadline(deadline + MARGIN).unwrap_or(false)
+        } else {
+            exit::poll(&answer, deadline + MARGIN)
+        }
     }
 
     fn close(mut self, timeout: Duration) -> bool {
         self.core.close();
+        if !self.core.is_ours() {
+            // The thread is not one of this process's.
+            std::mem::forget(self.flusher.take());
+        }
         let sent = self.command(timeout, Command::Close);
         if sent {
             // It answered as the last thing it does.
@@ -167,6 +191,7 @@ impl Running {
             }
         }
         global::remove(&self.core);
+        exit::unwatch(&self.core);
         let outcome = if sent { "everything is sent" } else { "not everything was sent" };
         self.core.tell(format_args!("closed, {outcome}: {}", self.core.stats()));
         sent
@@ -268,8 +293,12 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use std::thread;
+
     use super::*;
     use crate::testing::CaptureTransport;
+    use crate::transport::{Response, Transport, TransportError};
     use crate::{LossReason, start_span};
 
     const SOON: Duration = Duration::from_secs(20);
@@ -355,6 +384,59 @@ mod tests {
         assert_eq!((stats.started, stats.sent, stats.buffered, stats.open), (2, 1, 0, 0), "{stats:?}");
         assert_eq!(stats.lost.get(LossReason::InternalSdkError), 1, "{stats:?}");
     }
+
+    // behaviours 47, 49, 50
+    #[test]
+    fn what_ends_in_the_very_moment_of_a_close_is_counted_once() {
+        const ROUNDS: u32 = 30;
+        const THREADS: u32 = 3;
+        let mut late = 0;
+        for round in 0..ROUNDS {
+            // Little room, so that the rounds are short.
+            let options = Options::new().transport(Discard).traces_sample_rate(1.0).max_buffer_bytes(1 << 20);
+            let runtime = Runtime::new(options).expect("the options are valid");
+            let core = runtime.core().expect("it runs");
+            let (ready, closed) = (AtomicU32::new(0), AtomicBool::new(false));
+            let handle = {
+                let _entered = runtime.enter();
+                start_span("root").start().handle()
+            };
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        let _parent = start_span("of the thread").parent(&handle).start();
+                        ready.fetch_add(1, Ordering::Relaxed);
+                        while !closed.load(Ordering::Relaxed) {
+                            crate::private::enter(&CHILD).end();
+                            start_span("with more").attribute("round", round).start().end();
+                        }
+                    });
+                }
+                while ready.load(Ordering::Relaxed) < THREADS {
+                    std::hint::spin_loop();
+                }
+                runtime.close(SOON);
+                assert!(core.is_over(), "round {round}: threads that never stop do not keep it from its end");
+                closed.store(true, Ordering::Relaxed);
+            });
+            let stats = core.stats();
+            assert_eq!((stats.buffered, stats.open), (0, 0), "round {round}: {stats:?}");
+            assert_eq!(stats.started, stats.sent + stats.lost.total(), "round {round}: {stats:?}");
+            late += stats.lost.get(LossReason::InternalSdkError);
+        }
+        assert!(late > 0, "some ended after the close, or it was not raced against");
+    }
+
+    struct Discard;
+
+    impl Transport for Discard {
+        fn send(&mut self, _: &[u8]) -> Result<Response, TransportError> {
+            Ok(Response::new(200))
+        }
+    }
+
+    static CHILD: crate::private::Callsite = crate::private::Callsite::new("child");
+
     // behaviours 36, 47, 49, 50
     #[test]
     fn what_the_hook_does_not_give_back_is_counted_lost_at_the_close() {

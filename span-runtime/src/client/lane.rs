@@ -2,10 +2,10 @@
 
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::{Core, LossReason};
+use super::{Core, LossReason, Thread, fork};
 use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
 use crate::open::OpenSpan;
@@ -36,7 +36,7 @@ impl LaneCounters {
     /// Those of another lane's that is gone, or new ones. They live as long as the process, so that a thread can keep a plain
     /// reference to its own; there are never more of them than there were lanes at once.
     pub(super) fn take() -> &'static Self {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = fork::lock(&FREE).and_then(|mut free| free.pop());
         free.unwrap_or_else(|| Box::leak(Box::default()))
     }
 
@@ -45,7 +45,9 @@ impl LaneCounters {
         for counter in [&self.started, &self.ended].into_iter().chain(&self.unsent) {
             counter.store(0, Ordering::Relaxed);
         }
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        if let Some(mut free) = fork::lock(&FREE) {
+            free.push(self);
+        }
     }
 
     /// Where spans are counted that start and end below a segment which is not sampled for this reason.
@@ -107,7 +109,17 @@ pub(crate) struct Lane {
 impl Lane {
     #[cold]
     pub(crate) fn new(core: &Arc<Core>) -> Self {
-        let (counters, thread) = core.enroll();
+        Self::enrolled(core, Some(Thread::current()))
+    }
+
+    /// One for the end of a span, on a thread that may be too close to its own end to say which it is.
+    #[cold]
+    pub(super) fn orphan(core: &Arc<Core>) -> Self {
+        Self::enrolled(core, None)
+    }
+
+    fn enrolled(core: &Arc<Core>, thread: Option<Thread>) -> Self {
+        let (counters, thread) = core.enroll(thread);
         let judges = !core.settings.ignore_spans.is_empty();
         Lane { producer: core.source.producer(), core: Arc::clone(core), counters, thread, judges, last_segment: 0 }
     }
@@ -257,11 +269,12 @@ impl Lane {
 
     #[cold]
     fn lose(&self, no_room: NoRoom) {
-        let reason = match no_room {
-            NoRoom::Full => LossReason::QueueOverflow,
-            NoRoom::Closed => LossReason::InternalSdkError,
-        };
-        self.core.losses.add(reason, 1);
+        match no_room {
+            NoRoom::Full => self.core.losses.add(LossReason::QueueOverflow, 1),
+            // It may have been taken all the same, in the very moment in which the flusher ended. What it is lost to is told
+            // by the sums. (`Stats::read`)
+            NoRoom::Closed => self.core.close(),
+        }
     }
 
     /// A span with what belongs to it, and its segment ahead where that is not the last one's.

@@ -113,6 +113,10 @@ impl LossCounts {
         }
     }
 
+    pub(crate) fn add(&mut self, reason: LossReason, count: u64) {
+        self.0[reason as usize] += count;
+    }
+
     /// What is here and not in `other`.
     pub(crate) fn since(&self, other: &LossCounts) -> LossCounts {
         LossCounts(std::array::from_fn(|index| self.0[index].saturating_sub(other.0[index])))

@@ -2,8 +2,11 @@
 
 mod environment;
 mod error;
+mod exit;
+pub(crate) mod fork;
 pub(crate) mod global;
 mod init;
+mod kept;
 mod lane;
 mod losses;
 mod options;
@@ -14,7 +17,7 @@ mod way;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_channel::Sender;
 
@@ -47,6 +50,8 @@ pub(crate) struct Core {
     /// Whether spans that stream are recorded: tracing is on, and the lifecycle is theirs.
     traces: bool,
     closed: AtomicBool,
+    /// The flusher has ended, and counted what it had.
+    finished: AtomicBool,
     /// How often the sample rate is halved at the moment. (behaviour 27)
     halvings: AtomicU32,
     pub(crate) source: Source<Slot>,
@@ -94,11 +99,13 @@ impl Core {
         control: Sender<crate::flusher::Command>,
     ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
+        fork::settle();
         Core {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             traces: settings.is_tracing() && settings.trace_lifecycle == TraceLifecycle::Stream,
             continued: settings.continued.clone().map(|incoming| Arc::new(Trace::continued(incoming))),
             closed: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             halvings: AtomicU32::new(0),
             source,
             budget,
@@ -162,7 +169,8 @@ impl Core {
         let next = if healthy { halvings.saturating_sub(1) } else { (halvings + 1).min(MOST_HALVINGS) };
         if next != halvings {
             self.halvings.store(next, Ordering::Relaxed);
-            log::debug!("sentry: the sample rate is lowered by a factor of {}", 1_u32 << next);
+            let factor = 1_u32 << next;
+            context::say(|| log::debug!("sentry: the sample rate is lowered by a factor of {factor}"));
         }
     }
 
@@ -179,35 +187,54 @@ impl Core {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// The flusher has counted all that it had, and takes nothing any more.
+    pub(crate) fn finish(&self) {
+        // Release: whoever sees this sees what was counted.
+        self.finished.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody will send what is not sent yet: the flusher has ended, or is that of another process.
+    fn is_over(&self) -> bool {
+        self.finished.load(Ordering::Acquire) || !self.is_ours()
+    }
+
+    /// Whether this runtime was made by this process, and not by one that it was forked from: that one's threads are not here.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.doorbell.is_ours()
+    }
+
     /// Runs `f` with a lane that lives for the call: for spans that end where the thread's own lane is gone, which
     /// happens in destructors of thread-local values only.
     pub(crate) fn with_orphan<R>(self: &Arc<Self>, f: impl FnOnce(&mut Lane) -> R) -> R {
-        f(&mut Lane::new(self))
+        f(&mut Lane::orphan(self))
     }
 
     /// A thread's information, for the flusher.
     pub(crate) fn thread(&self, number: u32) -> Option<Thread> {
-        self.register().threads.get(&number).cloned()
+        self.register()?.threads.get(&number).cloned()
     }
 
-    /// Locks what only the first span of a thread, its end, and the flusher touch.
-    fn register(&self) -> MutexGuard<'_, Register> {
-        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks what only the first span of a thread, its end, and the flusher touch. `None` if it was held at a fork.
+    fn register(&self) -> Option<MutexGuard<'_, Register>> {
+        fork::lock(&self.register)
     }
 
-    fn enroll(&self) -> (&'static LaneCounters, u32) {
-        let thread = Thread::current();
+    /// Gives a thread its counters and its number. Where `thread` is `None` nothing is known of it, as no span starts there.
+    fn enroll(&self, thread: Option<Thread>) -> (&'static LaneCounters, u32) {
         let counters = LaneCounters::take();
-        let mut register = self.register();
+        let Some(mut register) = self.register() else { return (counters, 0) };
         let number = register.next_thread;
         register.next_thread = number.wrapping_add(1);
-        register.threads.insert(number, thread);
+        if let Some(thread) = thread {
+            register.threads.insert(number, thread);
+        }
         register.lanes.push(counters);
         (counters, number)
     }
 
     fn dismiss(&self, counters: &'static LaneCounters, thread: u32) {
-        let mut register = self.register();
+        // Without the lock they stay where they are, and count on.
+        let Some(mut register) = self.register() else { return };
         register.lanes.retain(|lane| !std::ptr::eq(*lane, counters));
         register.gone.add(counters);
         counters.give_back();
@@ -227,10 +254,12 @@ impl Core {
     }
 
     fn sums(&self) -> stats::Sums {
-        let register = self.register();
-        let mut sums = register.gone;
-        for lane in &register.lanes {
-            sums.add(lane);
+        let mut sums = stats::Sums::default();
+        if let Some(register) = self.register() {
+            sums = register.gone;
+            for lane in &register.lanes {
+                sums.add(lane);
+            }
         }
         #[cfg(feature = "legacy")]
         self.legacy.add_to(&mut sums);
@@ -290,7 +319,7 @@ impl Core {
 /// Tells what was done, if that is asked for. A logger is the user's code: it may be instrumented, or panic.
 fn tell(debug: bool, what: fmt::Arguments<'_>) {
     if debug {
-        context::call_user(|| log::debug!("sentry: {what}"));
+        context::say(|| log::debug!("sentry: {what}"));
     }
 }
 

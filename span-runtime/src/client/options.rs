@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kept::Kept;
 use super::way::WayOptions;
 use crate::TraceLifecycle;
 use crate::filter::{IgnoreRule, Pattern};
@@ -54,6 +55,7 @@ pub struct Options {
     pub(super) way: WayOptions,
     pub(super) spotlight: Option<Spotlight>,
     pub(super) shutdown_timeout: Option<Duration>,
+    pub(super) exit_hook: Option<bool>,
     pub(super) send_client_reports: Option<bool>,
     pub(super) report_every: Option<Duration>,
     pub(super) debug: Option<bool>,
@@ -117,7 +119,8 @@ impl Options {
     /// ```
     #[must_use]
     pub fn traces_sampler(mut self, sampler: impl Fn(&SamplingContext<'_>) -> f64 + Send + Sync + 'static) -> Self {
-        self.traces_sampler = Some(Arc::new(sampler));
+        let sampler = Kept::new(sampler);
+        self.traces_sampler = Some(Arc::new(move |segment| sampler.get().map_or(f64::NAN, |sampler| sampler(segment))));
         self
     }
 
@@ -150,7 +153,12 @@ impl Options {
     /// ```
     #[must_use]
     pub fn before_send_span(mut self, hook: impl Fn(&mut FinishedSpan<'_>) + Send + Sync + 'static) -> Self {
-        self.before_send_span = Some(Arc::new(hook));
+        let hook = Kept::new(hook);
+        self.before_send_span = Some(Arc::new(move |span| {
+            if let Some(hook) = hook.get() {
+                hook(span);
+            }
+        }));
         self
     }
 
@@ -345,11 +353,21 @@ impl Options {
         self
     }
 
-    /// How long the drop of the guard may wait for what is still on its way. Default: 2 s, as in every SDK of Sentry: enough for a
-    /// server that answers, and not too long for one that does not.
+    /// How long the drop of the guard, or the exit hook, may wait for what is still on its way. Default: 2 s, as in every SDK of Sentry:
+    /// enough for a server that answers, and not too long for one that does not.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = Some(timeout);
+        self
+    }
+
+    /// Whether [`init`](crate::init) has the runtime closed also where the process ends with the guard still there: by
+    /// [`std::process::exit`], or by a return from `main` after the guard was forgotten or put into a static. Default: true; what
+    /// has finished is lost otherwise. It is registered by C's `atexit`, and so knows nothing of an abort or of a signal that kills. For
+    /// a program that has to end at once, or that unloads the library which it is in.
+    #[must_use]
+    pub fn exit_hook(mut self, on: bool) -> Self {
+        self.exit_hook = Some(on);
         self
     }
 
@@ -382,7 +400,7 @@ impl Options {
     /// still wanted for the key in the envelopes; without one a key of zeros stands in. What concerns HTTP, such as proxies, is then without effect.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Box::new(transport));
+        self.transport = Some(Box::new(Kept::new(transport)));
         self
     }
 

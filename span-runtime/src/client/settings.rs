@@ -121,6 +121,7 @@ impl Options {
             way,
             spotlight,
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(2)),
+            exit_hook: self.exit_hook.unwrap_or(true),
             send_client_reports: self.send_client_reports.unwrap_or(true),
             report_every: self.report_every.unwrap_or(REPORT_EVERY),
             debug,
@@ -191,6 +192,7 @@ pub(crate) struct Settings {
     /// The URL of a viewer that is shown everything as well.
     pub(crate) spotlight: Option<String>,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) exit_hook: bool,
     pub(crate) send_client_reports: bool,
     /// Losses go alone when no envelope took them for this long.
     pub(crate) report_every: Duration,

@@ -67,12 +67,18 @@ impl Stats {
         let sums = core.sums();
         lost.add_unsent(&sums.unsent);
         let ended = sums.ended + sums.unsent.iter().sum::<u64>();
+        let mut buffered = ended.saturating_sub(sent + lost.total());
+        if core.is_over() {
+            // Nobody will send it. Said by the sums, because a thread that ends a span while the flusher ends cannot know whether that
+            // still took it, unless each span paid for the knowledge.
+            lost.add(LossReason::InternalSdkError, std::mem::take(&mut buffered));
+        }
         Stats {
             started: sums.started,
             sent,
             rate_limited: core.rate_limited.load(Ordering::Relaxed),
             lost,
-            buffered: ended.saturating_sub(sent + lost.total()),
+            buffered,
             open: sums.started.saturating_sub(ended),
             buffered_bytes: core.budget.used(),
             #[cfg(feature = "legacy")]

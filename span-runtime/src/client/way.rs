@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::InitError;
 use super::environment::Environment;
+use crate::context;
 use crate::protocol::{Dsn, check_authority};
 
 /// The options about it.
@@ -44,9 +45,11 @@ impl WayOptions {
                 _ if dsn.is_ipv6() => needs("a dsn with an IPv6 address"),
                 _ => {
                     if named.take(dsn).is_some() {
-                        log::warn!(
-                            "sentry: the environment names a proxy, and only the pooled transport goes through it"
-                        );
+                        context::say(|| {
+                            log::warn!(
+                                "sentry: the environment names a proxy, and only the pooled transport goes through it"
+                            );
+                        });
                     }
                     Ok(Way::default())
                 }

@@ -17,10 +17,11 @@ mod fast;
 mod stack;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::api::{Parent, ParentKind, SpanHandle, unsampled_word};
@@ -203,6 +204,9 @@ impl Local {
     /// A root below whatever is current: in its runtime and trace, unless nothing is to be recorded here.
     #[cold]
     fn new_root(&self) -> Place<'_> {
+        if self.silenced > 0 {
+            return Place::Nowhere;
+        }
         let silent = self.stack.iter().find_map(|entry| match entry {
             Top::Other(Entry::Silence(_)) => Some(true),
             Top::Span(_) | Top::Other(Entry::Context(..) | Entry::Runtime(..)) => Some(false),
@@ -294,7 +298,7 @@ impl Local {
         if stack.depth() > 0 {
             return None;
         }
-        let core = global.get()?;
+        let core = global.get_known()?;
         let rate = core.only_rate()?;
         let lane = lanes.of(core);
         lane.count_started();
@@ -384,6 +388,9 @@ impl Local {
         if !core.traces() {
             return Begun::Disabled;
         }
+        if self.global.take_renewed() {
+            self.ids = None;
+        }
         let trace = match trace.or_else(|| core.continued.clone()) {
             Some(trace) => TraceRef::Shared(trace),
             None => TraceRef::Own(Trace::new(self.ids.get_or_insert_with(Generator::seeded))),
@@ -457,6 +464,11 @@ impl Local {
         let index = self.stack.push(entry);
         self.mark();
         index
+    }
+
+    /// Has ids drawn from a new seed. Where a process was forked, the old one is its parent's as well.
+    pub(crate) fn reseed(&mut self) {
+        self.ids = None;
     }
 
     /// A key for an entry that is no span.
@@ -750,9 +762,25 @@ pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
     found.flatten().unwrap_or(SpanHandle::nothing())
 }
 
+thread_local! {
+    // Without a destructor, so that it can be read for as long as there is code that runs.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
 /// From here on nothing that starts on this thread records anything. For the threads of a runtime.
 pub(crate) fn silence() {
+    OURS.set(true);
     mem::forget(Silenced::here());
+}
+
+/// Whether this is a thread of a runtime: one that may wait for nothing which a runtime has to do.
+pub(crate) fn is_ours() -> bool {
+    OURS.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Whether this thread's state is there: not if the thread is past its end.
+pub(crate) fn is_there() -> bool {
+    LOCAL.try_with(|_| ()).is_ok()
 }
 
 /// What is current.
@@ -871,11 +899,17 @@ pub(crate) fn call_user<R>(f: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Says something once in the life of the process, with spans off: a logger may be instrumented.
-pub(crate) fn say_once(once: &Once, say: impl FnOnce()) {
-    once.call_once(|| {
-        call_user(say);
-    });
+/// Says something with spans off, and come what may: a logger is the user's code, which may be instrumented, or panic.
+pub(crate) fn say(say: impl FnOnce()) {
+    call_user(say);
+}
+
+/// Says something once in the life of the process. A flag and no `Once`, in which others would wait for the logger.
+pub(crate) fn say_once(said: &AtomicBool, say: impl FnOnce()) {
+    // Relaxed: the flag is all there is to see.
+    if !said.swap(true, Ordering::Relaxed) {
+        self::say(say);
+    }
 }
 
 /// This thread's lanes: one a runtime, of which almost every process has one.

@@ -163,6 +163,7 @@ impl Flusher {
     #[inline(never)]
     pub(crate) fn run(mut self) {
         crate::context::silence();
+        let _ending = Ending(Arc::clone(&self.core));
         let closing = loop {
             let now = Instant::now();
             self.clock.refresh(now);
@@ -219,13 +220,14 @@ impl Flusher {
         self.batches.make_all_due();
     }
 
-    /// Takes the transactions that finished since the command to end.
-    #[cfg(feature = "legacy")]
-    fn take_late_parcels(&mut self) {
+    /// Takes what has come since the command to end. Whoever waits is answered with the one who gave it: the exit hook, which may come
+    /// while the guard is being dropped on another thread, would end the process under it otherwise.
+    fn take_late_commands(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
-            // Whoever else waits for an answer gets none, which means no.
-            if let Command::Parcel(parcel) = command {
-                self.parcels.push(*parcel, self.batches.next_number());
+            match command {
+                Command::Flush(deadline, answer) | Command::Close(deadline, answer) => self.wait_for(deadline, answer),
+                #[cfg(feature = "legacy")]
+                Command::Parcel(parcel) => self.parcels.push(*parcel, self.batches.next_number()),
             }
         }
     }
@@ -482,7 +484,8 @@ impl Flusher {
         self.core.doorbell.deep_sleep(next, || consumer.has_any() || !commands.is_empty());
     }
 
-    /// Sends what is left until the deadline, and counts the rest lost.
+    /// Sends what is left until the deadline, and counts the rest lost. What ends while that is under way goes along, and what ends
+    /// after it does not: threads that never stop would keep the flusher from its end otherwise.
     fn close(mut self, (deadline, answer): (Instant, crossbeam_channel::Sender<bool>)) {
         let mut arrived = Waiter {
             deadline,
@@ -491,32 +494,37 @@ impl Flusher {
             failed_before: self.transport.failed(),
             lost_before: self.lost_on_the_way(),
         };
+        let ended_before = self.batches.last_number();
+        let mut takes = true;
         // Once: where reports do not arrive, this one does not either.
         let mut report_sent = false;
         loop {
             let now = Instant::now();
-            self.drain(now);
-            #[cfg(feature = "legacy")]
-            self.take_late_parcels();
-            self.batches.make_all_due();
+            if takes {
+                self.drain(now);
+                self.take_late_commands();
+                self.batches.make_all_due();
+                arrived.upto = self.batches.last_number();
+            }
             self.send_due(now);
-            if !report_sent && self.is_through(self.batches.last_number()) {
+            takes &= !self.is_through(ended_before);
+            if !report_sent && self.is_through(arrived.upto) {
                 report_sent = true;
                 self.send_report(now);
             }
-            arrived.upto = self.batches.last_number();
             if self.is_through(arrived.upto) && self.transport.queued_bytes() == 0 || now >= deadline {
                 break;
             }
             self.core.doorbell.nap(NAP.min(deadline.saturating_duration_since(now)));
         }
         let in_time = self.is_through(arrived.upto) && self.transport.queued_bytes() == 0;
-        // From here on a span that ends is counted lost by its own thread. One that ends in the very moment between
-        // the two lines is counted by nobody.
+        // What ends from here on is lost, whether or not its thread knows it yet: the sums tell. (`Stats::read`)
         self.drain(Instant::now());
+        self.take_late_commands();
         self.core.doorbell.gone();
+        let late = if in_time { LossReason::InternalSdkError } else { LossReason::NetworkError };
         while let Some(spans) = self.batches.drop_oldest_trace() {
-            self.core.losses.add(LossReason::NetworkError, spans);
+            self.core.losses.add(late, spans);
         }
         if let Some(hook) = &mut self.hook {
             // It has not come back from them.
@@ -527,11 +535,21 @@ impl Flusher {
         #[cfg(feature = "legacy")]
         self.parcels.lose_all(LossReason::NetworkError);
         let sent = in_time && self.arrived_since(&arrived);
+        self.transport.close(deadline);
+        self.core.finish();
         for waiter in self.waiters.drain(..) {
             let _ = waiter.answer.send(sent);
         }
-        self.transport.close(deadline);
         let _ = arrived.answer.send(sent);
+    }
+}
+
+/// Says that the flusher has ended, also where a fault of this crate ended it.
+struct Ending(Arc<Core>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 

@@ -8,6 +8,7 @@
 //! asleep; the flusher looks at all chunks once more after it has announced its sleep, and sleeps at most
 //! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost.
 
+use std::process;
 use std::time::Duration;
 
 use super::sync::{AtomicU8, OnceLock, Ordering, Thread, current, fence, park_timeout};
@@ -21,10 +22,18 @@ const DEEP: u8 = 2;
 /// There will be no flusher any more. What is published now is never taken.
 const GONE: u8 = 3;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Doorbell {
     state: AtomicU8,
     sleeper: OnceLock<Thread>,
+    /// The process that the flusher is in.
+    process: u32,
+}
+
+impl Default for Doorbell {
+    fn default() -> Self {
+        Doorbell { state: AtomicU8::new(AWAKE), sleeper: OnceLock::new(), process: process::id() }
+    }
 }
 
 impl Doorbell {
@@ -39,6 +48,15 @@ impl Doorbell {
     fn wake_or_gone(&self) -> bool {
         self.ring();
         self.state.load(Ordering::Relaxed) != GONE
+    }
+
+    /// Whether the flusher is in this process. In one that was forked there is none, and there never will be. A system call.
+    pub(crate) fn is_ours(&self) -> bool {
+        let ours = process::id() == self.process;
+        if !ours {
+            self.gone();
+        }
+        ours
     }
 
     /// The flusher takes nothing any more.

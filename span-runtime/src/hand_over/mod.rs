@@ -112,7 +112,7 @@ pub(crate) struct Producer<T> {
 pub(crate) enum NoRoom {
     /// The byte budget is spent.
     Full,
-    /// The consumer is gone.
+    /// The consumer is gone, or in another process.
     Closed,
 }
 
@@ -200,6 +200,10 @@ impl<T> Producer<T> {
         debug_assert!(count <= CAPACITY, "a group of {count} items can never fit into a chunk of {CAPACITY}");
         if count > CAPACITY {
             return Err(NoRoom::Full);
+        }
+        // Before the channels: what one of the other threads was doing to them at the fork is never done.
+        if !self.doorbell.is_ours() {
+            return Err(NoRoom::Closed);
         }
         let chunk = match self.pool.try_recv() {
             Ok(chunk) => chunk,

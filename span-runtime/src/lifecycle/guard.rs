@@ -69,7 +69,7 @@ static TOLD: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
 fn warn_once(call: &'static Location<'static>, warn: impl FnOnce(&Location<'_>)) {
     if find(&TOLD, address(call), true) == Found::Entered {
-        warn(call);
+        context::say(|| warn(call));
     }
 }
 

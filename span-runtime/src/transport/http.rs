@@ -17,6 +17,7 @@ use super::body::Body;
 use super::handshake::Handshake;
 use super::{CONTENT_TYPE, MOST_HEADER_BYTES, Response, Transport, TransportError, auth};
 use crate::client::Settings;
+use crate::context;
 use crate::protocol::CLIENT;
 
 /// How long a viewer on this machine may take, in seconds.
@@ -93,10 +94,12 @@ impl Http {
                 // Its destructor might panic again.
                 std::mem::forget(payload);
                 self.broken = true;
-                log::error!(
-                    "sentry: the HTTP client panicked. If the message above is about rustls's CryptoProvider: the program links two \
-                     of them, and has to install one at its start; or take span-runtime's pooled transport"
-                );
+                context::say(|| {
+                    log::error!(
+                        "sentry: the HTTP client panicked. If the message above is about rustls's CryptoProvider: the program links \
+                         two of them, and has to install one at its start; or take span-runtime's pooled transport"
+                    );
+                });
                 Err(TransportError::new("the HTTP client panicked"))
             }
         }

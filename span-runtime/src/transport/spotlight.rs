@@ -94,7 +94,10 @@ impl Viewer {
     fn failed(&mut self, error: &TransportError) {
         self.backoff.failed(Instant::now());
         if !std::mem::replace(&mut self.told, true) {
-            log::warn!("sentry: Spotlight cannot be shown anything at {}: {error}. This is said once", self.url);
+            let url = &self.url;
+            context::say(|| {
+                log::warn!("sentry: Spotlight cannot be shown anything at {url}: {error}. This is said once");
+            });
         }
     }
 }
