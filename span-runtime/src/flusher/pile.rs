@@ -154,6 +154,7 @@ impl Pile {
     }
 
     /// Packs a slot.
+    #[inline]
     pub(super) fn push(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         match slot {
             Slot::Segment(segment) => self.turn_to(&segment),
@@ -168,6 +169,7 @@ impl Pile {
         }
     }
 
+    #[inline]
     fn push_span(&mut self, record: SpanRecord, spare: &mut Spare) {
         // The next span is likely to have no more attributes than there is still room for.
         let is_full = |block: &Block| block.spans.len() >= SPANS || block.items.len() > ITEMS - ITEMS / SPANS;
@@ -188,6 +190,7 @@ impl Pile {
         }
     }
 
+    #[inline]
     fn push_attribute(&mut self, attribute: Attribute, known: &mut Known, privacy: Privacy<'_>) {
         let Some(Block { spans, items }) = self.blocks.last_mut() else { return };
         let Some(span) = spans.last_mut() else { return };
