@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use span_runtime::transport::{Response, Transport, TransportError};
-use span_runtime::{Options, Runtime, span};
+use span_runtime::{Options, Runtime};
 use span_tests::SOON;
 
 span_runtime::lifecycle!(stream);
@@ -98,7 +98,8 @@ fn bytes_a_span(children: usize, spans: usize) -> usize {
             });
         }
     };
-    // The first of them fill the transport's queue, and the pool of chunks.
+    // The first of them fill the transport's queue, and the pool of chunks. All of them together are far from a quarter of the bound, at which
+    // chunks are given back.
     make();
     let before = settled();
     make();
@@ -107,9 +108,10 @@ fn bytes_a_span(children: usize, spans: usize) -> usize {
     let made = 2 * (spans / (children + 1) * (children + 1)) as u64;
     assert_eq!((stats.started, stats.buffered, stats.lost.total()), (made, made, 0), "all of them wait: {stats:?}");
     let charged = stats.buffered_bytes / made as usize;
-    hangs.store(false, Ordering::Relaxed);
+    // What waits is of no further interest, so it is given up.
     drop(entered);
-    assert!(runtime.close(SOON), "all of them arrive");
+    runtime.close(Duration::ZERO);
+    hangs.store(false, Ordering::Relaxed);
     let bytes = (after - before) / spans;
     assert!(charged >= bytes - bytes / 10, "{charged} bytes a span are charged, it takes {bytes}");
     bytes - OWNED
@@ -118,11 +120,11 @@ fn bytes_a_span(children: usize, spans: usize) -> usize {
 // behaviour 45
 #[test]
 fn a_span_with_eight_attributes_takes_256_bytes_while_it_waits() {
-    let bytes = bytes_a_span(999, 100_000);
+    let bytes = bytes_a_span(999, 40_000);
     println!("{bytes} bytes a span in requests of 1,000");
     assert!(bytes <= 256, "{bytes} bytes a span");
     // Of the rest, each request has its segment.
-    let bytes = bytes_a_span(10, 55_000);
+    let bytes = bytes_a_span(10, 33_000);
     println!("{bytes} bytes a span in requests of 10");
     assert!(bytes <= 400, "{bytes} bytes a span");
 }
