@@ -104,6 +104,3 @@ pub const WORKLOADS: &[Workload] = &[
 
 /// The short text that a child with attributes is given as its own.
 pub const OWNED: &str = "user-12345";
-
-/// An owned text that is too long to stand inside of an attribute.
-pub const LONG: &str = "7f1c7a52-9a3e-4a51-8f0a-3f4f0e0c9b11";

@@ -9,12 +9,12 @@ use crate::client::{Core, LossReason, Report};
 use crate::clock::{Reading, UnixNanos};
 use crate::ids::Generator;
 use crate::link::Link;
-use crate::propagation::Incoming;
+use crate::propagation::{ContextText, Incoming};
 use crate::protocol::{
     Added, Around, Common, EnvelopeWriter, Known, Packed, SegmentText, SpanText, constant_attributes,
     thread_attributes, write_report,
 };
-use crate::record::{Attribute, Rare, Site, Slot, SpanRecord};
+use crate::record::{Attribute, Rare, Site, SpanRecord};
 use crate::sampling::{self, Rate};
 use crate::scrub::{Privacy, Scrubber};
 use crate::segment::{Segment, Trace, TraceRef};

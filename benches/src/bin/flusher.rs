@@ -4,7 +4,8 @@
 //!
 //! Each round makes about 10,000 spans in one go and flushes, so that the flusher finds what it would find at a rate of a million spans a
 //! second. Printed is the CPU time of the flusher's thread by that thread's own clock, which the operating system gives to others as well; beside it
-//! that of the transport's thread, with a transport that counts and sends nothing. Other work on the machine makes a thread slower, never faster: of all
+//! that of the transport's thread, with a transport that counts and sends nothing; and, for the threads that make spans, whether they notice that an
+//! endpoint hangs. Other work on the machine makes a thread slower, never faster: of all
 //! rounds the least and the median are printed. That everything was delivered is checked in each.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use benches::peers::{Peer, Streaming};
 use benches::workload::Shape;
+use cpu_time::ThreadTime;
 
 /// Children a request, and requests a round.
 const REQUESTS: &[(&str, Shape, usize)] = &[
@@ -58,9 +60,10 @@ fn run(rounds: usize, wanted: &str) -> Result<(), String> {
     peer.verify()?;
     peer.prepare(Shape::Eight(1));
     let clocks = Clocks::find()?;
+    let chosen = || REQUESTS.iter().filter(|(name, ..)| name.contains(wanted));
     println!("{rounds} rounds; ns of CPU time a span, the least and the median");
     println!("                                      flusher, that is spans/s        transport   bytes a span");
-    for (name, shape, requests) in REQUESTS.iter().filter(|(name, ..)| name.contains(wanted)) {
+    for (name, shape, requests) in chosen() {
         // Warms threads, pools and caches.
         measure(&peer, &clocks, *shape, *requests)?;
         let (envelopes, bytes) = peer.envelopes();
@@ -77,7 +80,37 @@ fn run(rounds: usize, wanted: &str) -> Result<(), String> {
             spans / envelopes as f64,
         );
     }
+    println!("\nns of CPU time a span of the thread that makes it, the least and the median");
+    println!("                                      the endpoint answers       it hangs");
+    for (name, shape, requests) in chosen() {
+        let (mut answers, mut hangs) = (Vec::new(), Vec::new());
+        for _ in 0..=rounds {
+            answers.push(produce(&peer, *shape, *requests, false)?);
+            hangs.push(produce(&peer, *shape, *requests, true)?);
+        }
+        // The first of each warms.
+        let ((least, median), (least_hanging, median_hanging)) = (of(answers.split_off(1)), of(hangs.split_off(1)));
+        println!("  {name:<34} {least:9.1} {median:7.1}     {least_hanging:9.1} {median_hanging:7.1}");
+    }
     Ok(())
+}
+
+/// What making the spans of a round costs, per span, while the endpoint answers or hangs. They all arrive, if it hung then later.
+fn produce(peer: &Streaming, shape: Shape, requests: usize, hangs: bool) -> Result<f64, String> {
+    let before = peer.delivered();
+    peer.hang(hangs);
+    let begin = ThreadTime::now();
+    for _ in 0..requests {
+        peer.request(shape);
+    }
+    let nanos = begin.elapsed().as_nanos();
+    peer.hang(false);
+    peer.flush();
+    let (made, delivered) = ((shape.recorded() * requests) as u64, peer.delivered() - before);
+    if made != delivered {
+        return Err(format!("{shape:?}: of {made} spans {delivered} were delivered"));
+    }
+    Ok(nanos as f64 / made as f64)
 }
 
 /// The CPU clocks of the two threads.

@@ -53,20 +53,28 @@ const BEHIND: &[(&str, Shape)] = &[
     ("flusher, requests of 100", Shape::Children(100)),
 ];
 
+/// The threads that make spans, while the endpoint hangs: what [`COUNTED`] says of the same shapes.
+const HANGING: &[(&str, Shape)] = &[("requests of 10, the endpoint hangs", Shape::Children(10))];
+
 /// So many times [`REQUESTS`], so that its naps and its start weigh little.
 const ROUNDS_BEHIND: usize = 20;
 
-/// One of [`COUNTED`] or of [`BEHIND`].
+/// One of [`COUNTED`], of [`BEHIND`] or of [`HANGING`].
 #[derive(Debug, Clone, Copy)]
 struct Count {
     name: &'static str,
     shape: Shape,
     behind: bool,
+    hangs: bool,
 }
 
 fn counts() -> impl Iterator<Item = Count> {
-    let of = |behind| move |&(name, shape)| Count { name, shape, behind };
-    COUNTED.iter().map(of(false)).chain(BEHIND.iter().map(of(true)))
+    let of = |behind, hangs| move |&(name, shape)| Count { name, shape, behind, hangs };
+    COUNTED
+        .iter()
+        .map(of(false, false))
+        .chain(BEHIND.iter().map(of(true, false)))
+        .chain(HANGING.iter().map(of(false, true)))
 }
 
 /// callgrind counts while a thread is inside of this, and finds it by its name.
@@ -97,7 +105,9 @@ fn run(count: Count) {
         peer.request(shape);
     }
     peer.flush();
+    peer.hang(count.hangs);
     counted_requests(&peer, shape);
+    peer.hang(false);
     peer.flush();
 }
 

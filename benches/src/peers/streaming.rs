@@ -1,7 +1,7 @@
 //! span-runtime, through its macros.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use span_runtime::transport::{Response, Transport, TransportError};
@@ -9,7 +9,7 @@ use span_runtime::{Guard, Options, Parent, init, span};
 
 use super::{Peer, VERIFIED};
 use crate::poll::{PendingOnce, to_completion};
-use crate::workload::{LONG, OWNED, Shape};
+use crate::workload::{OWNED, Shape};
 
 span_runtime::lifecycle!(stream);
 
@@ -19,9 +19,13 @@ struct Counting {
     spans: Arc<AtomicU64>,
     envelopes: Arc<AtomicU64>,
     bytes: Arc<AtomicU64>,
+    /// The last envelope, if it is to be kept.
+    last: Arc<Mutex<Option<Vec<u8>>>>,
     misplaced: Arc<AtomicU64>,
     /// Whether to answer that no more spans are wanted.
     limits: Arc<AtomicBool>,
+    /// Whether not to answer at all.
+    hangs: Arc<AtomicBool>,
 }
 
 /// The number behind `"item_count":` of an envelope's item header.
@@ -37,10 +41,17 @@ fn item_count(envelope: &[u8]) -> u64 {
 
 impl Transport for Counting {
     fn send(&mut self, envelope: &[u8]) -> Result<Response, TransportError> {
+        while self.hangs.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let count = item_count(envelope);
         self.spans.fetch_add(count, Ordering::Relaxed);
         self.envelopes.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(envelope.len() as u64, Ordering::Relaxed);
+        if let Some(last) = &mut *self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            last.clear();
+            last.extend_from_slice(envelope);
+        }
         // Only while verifying, when an envelope holds one small request: each child names the one root.
         if count == VERIFIED as u64 + 1 {
             let text = String::from_utf8_lossy(envelope);
@@ -92,6 +103,20 @@ impl Streaming {
         (self.counting.envelopes.load(Ordering::Relaxed), self.counting.bytes.load(Ordering::Relaxed))
     }
 
+    /// The envelope of one request.
+    pub fn envelope(&self, shape: Shape) -> Vec<u8> {
+        let last = || self.counting.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last() = Some(Vec::new());
+        self.request(shape);
+        self.flush();
+        last().take().unwrap_or_default()
+    }
+
+    /// Has the other side not answer, or answer again.
+    pub fn hang(&self, hangs: bool) {
+        self.counting.hangs.store(hangs, Ordering::Relaxed);
+    }
+
     /// Has the other side refuse spans from here on, so that they are dropped before they are serialised.
     pub fn limit(&self) {
         self.counting.limits.store(true, Ordering::Relaxed);
@@ -116,9 +141,15 @@ fn eight(child: usize) {
         "db.rows" = child,
         "cache.ratio" = child as f64 / 16.0,
         "cache.hit" = child % 2 == 0,
-        "order.id" = LONG.to_owned(),
+        "order.id" = order_id(child),
         {}
     );
+}
+
+/// A text that is too long to stand inside of an attribute, another for each child.
+fn order_id(child: usize) -> String {
+    let number = (child as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    format!("{:016x}-{:016x}", (number >> 64) as u64, number as u64)
 }
 
 #[span(name = "child")]

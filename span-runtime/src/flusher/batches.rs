@@ -135,8 +135,8 @@ impl Batches {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Batches {
             full_bytes: FULL_BYTES.min(budget.limit() / 8),
+            spare: Spare::within(budget.limit()),
             budget,
-            spare: Spare::default(),
             open: HashMap::new(),
             current: None,
             due: VecDeque::new(),
@@ -216,7 +216,10 @@ impl Batches {
             if batch.is_full(self.full_bytes) {
                 self.enqueue(batch);
             } else if batch.spans > 0 {
-                batch.pile.settle();
+                // Most often there is nothing to come when the segment's span is there.
+                if batch.ending {
+                    batch.pile.settle();
+                }
                 charge(&self.budget, &mut batch);
                 self.open.insert(batch.trace, batch);
             }
@@ -224,6 +227,7 @@ impl Batches {
     }
 
     fn enqueue(&mut self, mut batch: Batch) {
+        batch.pile.settle();
         charge(&self.budget, &mut batch);
         self.last_number += 1;
         batch.number = self.last_number;
@@ -241,6 +245,7 @@ impl Batches {
                 queue.pop_front();
                 if open {
                     if let Some(mut batch) = self.open.remove(&trace) {
+                        batch.pile.settle();
                         self.last_number += 1;
                         batch.number = self.last_number;
                         self.due.push_back(batch);

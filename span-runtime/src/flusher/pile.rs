@@ -27,8 +27,9 @@ const SPANS: usize = 32;
 /// Attributes in a block, unless a single span has more.
 const ITEMS: usize = 8 * SPANS;
 
-/// Empty blocks that are kept for the next piles, a megabyte of them. Memory that was just given back costs a page fault to get again.
-const MOST_SPARE: usize = 128;
+/// What share of the byte bound may be empty blocks, which are kept for the next piles: of 64 MiB one. Memory that was just given back costs
+/// a page fault to get again.
+const SPARE_SHARE: usize = 64;
 
 /// What a span's JSON is likely to take without its attributes.
 const SPAN_JSON: usize = 1000;
@@ -93,14 +94,26 @@ impl Block {
 }
 
 /// Empty blocks.
-#[derive(Debug, Default)]
-pub(super) struct Spare(Vec<Block>);
+#[derive(Debug)]
+pub(super) struct Spare {
+    blocks: Vec<Block>,
+    /// How many it keeps.
+    most: usize,
+}
 
 impl Spare {
+    /// None yet, and never more than a small share of this bound.
+    pub(super) fn within(limit: usize) -> Self {
+        const BLOCK: usize = SPANS * size_of::<Waiting>() + ITEMS * size_of::<Packed>();
+        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK }
+    }
+
     /// One for spans that have as many attributes as those of the block before.
     fn take(&mut self, before: &Block) -> Block {
         let items = before.items.len();
-        self.0.pop().unwrap_or_else(|| Block { spans: Vec::with_capacity(SPANS), items: Vec::with_capacity(items) })
+        self.blocks
+            .pop()
+            .unwrap_or_else(|| Block { spans: Vec::with_capacity(SPANS), items: Vec::with_capacity(items) })
     }
 
     /// Keeps the memory of a pile that was written.
@@ -108,17 +121,17 @@ impl Spare {
         for mut block in pile.blocks {
             // The first of a pile has as much room as it needed. One that took an immense span is not kept.
             let is_whole = block.spans.capacity() >= SPANS && block.items.capacity() <= 2 * ITEMS;
-            if is_whole && self.0.len() < MOST_SPARE {
+            if is_whole && self.blocks.len() < self.most {
                 block.spans.clear();
                 block.items.clear();
-                self.0.push(block);
+                self.blocks.push(block);
             }
         }
     }
 
     /// Gives it all back. For when nothing has come for a while.
     pub(super) fn trim(&mut self) {
-        self.0 = Vec::new();
+        self.blocks = Vec::new();
     }
 }
 
@@ -159,6 +172,7 @@ impl Pile {
     }
 
     /// Packs a slot.
+    #[inline]
     pub(super) fn push(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         match slot {
             Slot::Segment(segment) => self.turn_to(&segment),
@@ -196,6 +210,7 @@ impl Pile {
         site.keys().nth(*values - 1)
     }
 
+    #[inline]
     fn push_span(&mut self, record: SpanRecord, spare: &mut Spare) {
         // The next span is likely to have no more attributes than there is still room for.
         let is_full = |block: &Block| block.spans.len() >= SPANS || block.items.len() > ITEMS - ITEMS / SPANS;
@@ -216,6 +231,7 @@ impl Pile {
         }
     }
 
+    #[inline]
     fn push_attribute(&mut self, attribute: Attribute, known: &mut Known, privacy: Privacy<'_>) {
         let Some(Block { spans, items }) = self.blocks.last_mut() else { return };
         let Some(span) = spans.last_mut() else { return };
@@ -236,9 +252,9 @@ impl Pile {
         self.rare.push((span, rare));
     }
 
-    /// Gives back the room that nothing is in: it may be a while until more comes, and most often nothing does.
+    /// Gives back the room that nothing is in, for when nothing more is likely to come.
     pub(super) fn settle(&mut self) {
-        // Of a whole block there is a spare soon; what there is of one is worth keeping.
+        // A larger pile has whole blocks, which are to stay whole for the next.
         if let [Block { spans, items }] = &mut *self.blocks {
             spans.shrink_to_fit();
             items.shrink_to_fit();
@@ -297,4 +313,108 @@ pub(super) struct Packet<'a> {
     pub(super) record: SpanRecord,
     pub(super) attributes: &'a [Packed],
     pub(super) rare: Option<&'a Rare>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::Value;
+    use crate::ids::Generator;
+    use crate::sampling::{self, Rate};
+    use crate::segment::{Trace, TraceRef};
+    use crate::testing::CaptureTransport;
+    use crate::{Options, Runtime};
+
+    /// Each span has another number of attributes, some have a name of their own, and there are three segments.
+    fn slots(segments: &[Arc<Segment>]) -> Vec<Slot> {
+        let mut ids = Generator::seeded();
+        let mut slots = Vec::new();
+        for number in 0..5 * SPANS {
+            if number % (2 * SPANS - 1) == 0 {
+                slots.push(Slot::Segment(Arc::clone(&segments[number / (2 * SPANS - 1)])));
+            }
+            slots.push(Slot::Span(SpanRecord {
+                site: Site::Name("span"),
+                parent_id: (number % 2 == 0).then(|| ids.span_id()),
+                end: Reading::now(),
+                start: Reading::now(),
+                span_id: ids.span_id(),
+                thread: number as u32,
+                is_segment: number % 3 == 0,
+                error: number % 5 == 0,
+            }));
+            let attribute = |at: usize| Attribute { key: "key".into(), value: Value::of(number * 1000 + at) };
+            match number {
+                // More than a block has room for.
+                40 => slots.push(Slot::Attributes((0..3 * ITEMS).map(attribute).collect())),
+                _ => slots.extend((0..number % 23).map(attribute).map(Slot::Attribute)),
+            }
+            if number % 7 == 0 {
+                slots.push(Slot::Rare(Box::new(Rare { name: Some(number.to_string().into()), ..Rare::default() })));
+            }
+        }
+        slots
+    }
+
+    /// What is said of a span, with its segment ahead and all its attributes one by one.
+    fn told(slots: &[Slot]) -> Vec<String> {
+        let each = slots.iter().flat_map(|slot| match slot {
+            Slot::Segment(segment) => vec![segment.span_id.to_string()],
+            Slot::Attributes(all) => all.iter().map(|one| format!("{one:?}")).collect(),
+            Slot::Attribute(one) => vec![format!("{one:?}")],
+            other => vec![format!("{other:?}")],
+        });
+        each.collect()
+    }
+
+    // behaviours 40, 44
+    #[test]
+    fn what_is_packed_comes_out_in_its_order_and_with_all_that_belongs_to_it() {
+        let options = Options::new().transport(CaptureTransport::new()).traces_sample_rate(1.0);
+        let runtime = Runtime::new(options).expect("the options are valid");
+        let core = runtime.core().expect("it runs");
+        let mut ids = Generator::seeded();
+        let segments: Vec<Arc<Segment>> = (0..3)
+            .map(|_| {
+                let trace = Trace::new(&mut ids);
+                let decision = sampling::decide(&trace, Rate::Sampler(1.0), 0);
+                let (trace, span_id) = (TraceRef::Own(trace), ids.span_id());
+                Arc::new(Segment::new(Arc::clone(&core), trace, span_id, decision, "segment".into(), None))
+            })
+            .collect();
+        let (mut known, mut spare) = (Known::default(), Spare::within(64 << 20));
+        let privacy = core.settings.privacy();
+        // The second time with the memory of the first.
+        for _ in 0..2 {
+            let slots = slots(&segments);
+            let number = slots.iter().filter(|slot| matches!(slot, Slot::Span(_))).count();
+            let records = slots.iter().filter_map(|slot| match slot {
+                Slot::Span(record) => Some(format!("{record:?}")),
+                _ => None,
+            });
+            let records: Vec<String> = records.collect();
+            let mut pile = Pile::default();
+            for slot in slots {
+                pile.push(slot, &mut known, privacy, &mut spare);
+            }
+            pile.settle();
+            assert_eq!(pile.iter().count(), number);
+            for ((at, packet), record) in pile.iter().enumerate().zip(&records) {
+                assert_eq!(&format!("{:?}", packet.record), record);
+                assert!(Arc::ptr_eq(packet.segment, &segments[at / (2 * SPANS - 1)]), "span {at}");
+                assert_eq!(packet.attributes.len(), if at == 40 { 3 * ITEMS } else { at % 23 }, "span {at}");
+                let name = packet.rare.and_then(|rare| rare.name.clone());
+                assert_eq!(name.as_deref(), (at % 7 == 0).then(|| at.to_string()).as_deref(), "span {at}");
+            }
+            spare.keep(pile);
+            assert!(spare.blocks.iter().all(|block| block.spans.is_empty() && block.items.is_empty()));
+        }
+        let slots = slots(&segments);
+        let expected = told(&slots);
+        let mut pile = Pile::default();
+        for slot in slots {
+            pile.push(slot, &mut known, privacy, &mut spare);
+        }
+        assert_eq!(told(&pile.into_slots(&known)), expected);
+    }
 }

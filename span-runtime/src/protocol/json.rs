@@ -9,6 +9,7 @@ use crate::attributes::{List, Repr, Value};
 use crate::clock::UnixNanos;
 
 /// A string with its quotes.
+#[inline]
 pub(crate) fn string(buffer: &mut Vec<u8>, text: &str) {
     if is_plain(text.as_bytes()) {
         buffer.reserve(text.len() + 2);
@@ -21,6 +22,7 @@ pub(crate) fn string(buffer: &mut Vec<u8>, text: &str) {
 }
 
 /// Whether a text is its own JSON: no control characters, no quote, no backslash. Eight bytes at a time; the last eight may be looked at twice.
+#[inline]
 fn is_plain(text: &[u8]) -> bool {
     let eight = |bytes: &[u8]| <[u8; 8]>::try_from(bytes).map(u64::from_ne_bytes);
     match text.len().checked_sub(8).and_then(|at| text.get(at..)) {
@@ -31,6 +33,7 @@ fn is_plain(text: &[u8]) -> bool {
 
 /// The same of the eight bytes of a word. A byte below `n` is what gets a high bit by the subtraction of `n` and has none of its own;
 /// a borrow can only come from such a byte, so that the answer for the whole word is right.
+#[inline]
 fn are_plain(word: u64) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * EACH;
@@ -43,6 +46,7 @@ pub(crate) fn float(buffer: &mut Vec<u8>, number: f64) {
     let _ = serde_json::to_writer(buffer, &number);
 }
 
+#[inline]
 pub(crate) fn integer(buffer: &mut Vec<u8>, number: i64) {
     let _ = serde_json::to_writer(buffer, &number);
 }
@@ -56,6 +60,7 @@ pub(crate) fn boolean(buffer: &mut Vec<u8>, value: bool) {
 }
 
 /// 16 lowercase hexadecimal digits.
+#[inline]
 pub(crate) fn hex64(buffer: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 16];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
@@ -146,7 +151,14 @@ pub(crate) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let millis = time.0 / 1_000_000 % 1000;
-    let _ = write!(buffer, "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z\"");
+    // The nanoseconds since 1970 of 64 bits end in the year 2554.
+    let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+    text[1..5].copy_from_slice(&decimals::<4>(year));
+    for (at, number) in [(6, month), (9, day), (12, hour), (15, minute), (18, second)] {
+        text[at..at + 2].copy_from_slice(&decimals::<2>(number));
+    }
+    text[21..24].copy_from_slice(&decimals::<4>(millis)[1..]);
+    buffer.extend_from_slice(&text);
 }
 
 /// `"key":{"type":...,"value":...}`.

@@ -36,6 +36,7 @@ pub(crate) enum Packed {
 const _: () = assert!(size_of::<Packed>() == 24, "an attribute is packed");
 
 impl Packed {
+    #[inline]
     fn new(number: u32, value: Value) -> Result<Self, Value> {
         Ok(match value.0 {
             Repr::Bool(value) => Packed::Bool(number, value),
@@ -60,6 +61,7 @@ impl Packed {
     }
 
     /// Bytes that it owns.
+    #[inline]
     pub(crate) fn owned_bytes(&self) -> usize {
         match self {
             Packed::Owned(_, text) => text.len(),
@@ -94,6 +96,7 @@ impl KeyText {
     }
 
     /// Appends the attribute as it may be sent, with a comma behind it.
+    #[inline]
     fn write(&self, buffer: &mut Vec<u8>, packed: &Packed) {
         if self.is_empty || self.reserved == Some(true) || self.verdict == Verdict::LeftOut {
             return;
@@ -122,6 +125,7 @@ impl KeyText {
         }
     }
 
+    #[inline]
     fn write_text(&self, buffer: &mut Vec<u8>, text: &str) {
         buffer.extend_from_slice(br#"string","value":"#);
         json::string(buffer, &self.verdict.clean(text));
@@ -138,6 +142,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// Packs an attribute.
+    #[inline]
     pub(crate) fn pack(&mut self, attribute: Attribute, privacy: Privacy<'_>) -> Packed {
         let Attribute { key, value } = attribute;
         let number = match key {
@@ -149,17 +154,20 @@ impl Known {
     }
 
     /// The number of a key; `None` where there are too many.
+    #[inline]
     fn number(&mut self, key: &'static str, privacy: Privacy<'_>) -> Option<u32> {
         let address = (key.as_ptr().addr(), key.len());
         // At most MOST, which fits.
         self.keys.place(address, || (key, KeyText::new(key, privacy))).map(|at| at as u32)
     }
 
+    #[inline]
     fn key(&self, number: u32) -> Option<&(&'static str, KeyText)> {
         self.keys.all.get(number as usize)
     }
 
     /// The key of a packed attribute; or the attribute, if it is there as it was.
+    #[inline]
     fn key_of<'a>(&'a self, packed: &'a Packed) -> Result<&'a (&'static str, KeyText), Option<&'a Attribute>> {
         match packed {
             Packed::Bool(number, _)
@@ -187,6 +195,7 @@ impl Known {
     }
 
     /// How many bytes of JSON it is likely to become.
+    #[inline]
     pub(crate) fn json_estimate(&self, packed: &Packed) -> usize {
         const AROUND: usize = 32;
         let value = match packed {
