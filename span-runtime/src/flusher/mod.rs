@@ -554,7 +554,7 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
     /// Drops whole traces, the oldest first, while the bound is close. (behaviour 45)
     fn breathe(&mut self) {
         self.batches.settle();
-        while self.core.budget.is_over() {
+        while self.batches.are_too_much() {
             let Some(spans) = self.batches.drop_oldest_trace() else { break };
             self.core.losses.add(LossReason::BufferOverflow, spans);
         }

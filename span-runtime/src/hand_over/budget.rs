@@ -52,6 +52,11 @@ impl Budget {
         self.used() > self.limit / 4 * 3
     }
 
+    /// Above what the threads may fill: half of what stays with the flusher is in use.
+    pub(crate) fn is_all_but_spent(&self) -> bool {
+        self.used() > self.limit - self.limit / 16
+    }
+
     /// Above a quarter: worth waking the flusher before its nap is over.
     pub(crate) fn is_tight(&self) -> bool {
         self.used() > self.limit / 4
