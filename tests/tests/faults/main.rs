@@ -85,10 +85,8 @@ fn whatever_happens_every_span_is_accounted_for() {
     println!("seeds from {first}, {:.0?}: {:?}", begin.elapsed(), lock(&tally));
     assert!(!failed.load(Ordering::Relaxed), "a round failed; what it was is said above, with its seed");
     let tally = lock(&tally);
-    assert!(
-        seed.is_some() || tally.sent > 0 && tally.lost > 0,
-        "both happened, or the rounds are of no use: {tally:?}"
-    );
+    let reasons = tally.lost.values().filter(|lost| **lost > 0).count();
+    assert!(seed.is_some() || tally.sent > 0 && reasons > 5, "much happened, or the rounds are of no use: {tally:?}");
 }
 
 /// What came of all rounds.
