@@ -134,9 +134,15 @@ impl Drop for Runtime {
 /// Nobody waits for longer than this, and it is far from where clocks end.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
+/// The flusher keeps to the deadline; this is for a machine that does not let it run.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// The same at the end, where the numbers are not final before it is through.
+const MARGIN_AT_THE_END: Duration = Duration::from_secs(1);
+
 impl Running {
     fn flush(&self, timeout: Duration) -> bool {
-        let sent = self.command(timeout, Command::Flush);
+        let sent = self.command(timeout, MARGIN, Command::Flush);
         let outcome = if sent { "everything is sent" } else { "not everything was sent" };
         self.core.tell(format_args!("flush, {timeout:?} at most: {outcome}"));
         sent
@@ -145,6 +151,7 @@ impl Running {
     fn command(
         &self,
         timeout: Duration,
+        margin: Duration,
         command: impl FnOnce(Instant, crossbeam_channel::Sender<bool>) -> Command,
     ) -> bool {
         let deadline = Instant::now() + timeout.min(A_DAY);
@@ -153,13 +160,12 @@ impl Running {
             return false;
         }
         self.core.doorbell.ring();
-        // The flusher keeps to the deadline; the margin is for a machine that does not let it run.
-        answer.recv_deadline(deadline + Duration::from_millis(200)).unwrap_or(false)
+        answer.recv_deadline(deadline + margin).unwrap_or(false)
     }
 
     fn close(mut self, timeout: Duration) -> bool {
         self.core.close();
-        let sent = self.command(timeout, Command::Close);
+        let sent = self.command(timeout, MARGIN_AT_THE_END, Command::Close);
         if sent {
             // It answered as the last thing it does.
             if let Some(flusher) = self.flusher.take() {

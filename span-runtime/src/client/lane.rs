@@ -8,7 +8,7 @@ use super::{Core, LossReason};
 use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
 use crate::open::OpenSpan;
-use crate::record::{Details, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
+use crate::record::{Attribute, Details, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
@@ -82,14 +82,21 @@ pub(crate) struct Lane {
     /// The address of the segment that the last slots of the open chunk belong to. Only compared: the chunk keeps that segment alive
     /// for as long as it is open, so no other can have its address.
     last_segment: usize,
+    /// Bytes that were taken from the budget for what spans have on the heap, and are not used yet. The flusher gives back what it finds
+    /// at the spans.
+    prepaid: usize,
 }
+
+/// So many bytes are taken from the budget at once, so that threads with small texts do not meet at it for each span.
+const PREPAY: usize = 4096;
 
 impl Lane {
     #[cold]
     pub(crate) fn new(core: &Arc<Core>) -> Self {
         let (counters, thread) = core.enroll();
         let judges = !core.settings.ignore_spans.is_empty();
-        Lane { producer: core.source.producer(), core: Arc::clone(core), counters, thread, judges, last_segment: 0 }
+        let producer = core.source.producer();
+        Lane { producer, core: Arc::clone(core), counters, thread, judges, last_segment: 0, prepaid: 0 }
     }
 
     #[inline]
@@ -143,6 +150,7 @@ impl Lane {
         let attributes = open.details.attributes.len();
         let in_place = self.last_segment == Arc::as_ptr(segment).addr()
             && attributes <= MOST_SIDE_BY_SIDE
+            && open.details.attributes.iter().all(Attribute::is_inline)
             && self.producer.fits(1 + attributes);
         if in_place {
             let record = Slot::Span(open.record(Site::Call(site), segment, end));
@@ -187,14 +195,39 @@ impl Lane {
         self.core.losses.add(reason, 1);
     }
 
+    /// Sees to it that so many bytes are paid for.
+    #[inline]
+    fn prepay(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if bytes > self.prepaid {
+            let more = (bytes - self.prepaid).max(PREPAY);
+            if !self.core.budget.try_take(more) {
+                self.core.doorbell.ring();
+                return Err(NoRoom::Full);
+            }
+            self.prepaid += more;
+            if self.core.budget.is_tight() {
+                self.core.doorbell.ring();
+            }
+        }
+        Ok(())
+    }
+
     /// A span with what belongs to it, and its segment ahead where that is not the last one's.
     fn write_group(&mut self, segment: &Arc<Segment>, record: SpanRecord, details: &mut Details) -> Result<(), NoRoom> {
         let address = Arc::as_ptr(segment).addr();
         let side_by_side = details.attributes.len() <= MOST_SIDE_BY_SIDE;
         let attributes = if side_by_side { details.attributes.len() } else { 1 };
         let count = 1 + attributes + usize::from(details.rare.is_some());
+        let heap = if side_by_side {
+            details.attributes.iter().map(Attribute::heap).sum()
+        } else {
+            Attribute::heap_of_list(&details.attributes)
+        } + details.rare.as_ref().map_or(0, |rare| rare.heap());
+        self.prepay(heap)?;
         let same = self.last_segment == address && self.producer.fits(count);
         let mut room = self.producer.reserve(count + usize::from(!same))?;
+        // It is at least that: `prepay` saw to it.
+        self.prepaid -= heap;
         if !same {
             room.write(Slot::Segment(Arc::clone(segment)));
             self.last_segment = address;
@@ -216,6 +249,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        self.core.budget.give_back(self.prepaid);
         self.core.dismiss(self.counters, self.thread);
     }
 }

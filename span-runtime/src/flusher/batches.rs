@@ -6,7 +6,7 @@
 //! 2. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
 //!    not run backwards. Their entries name a batch by its serial number; one whose batch has become due by
 //!    other means is passed over. Each open batch has an entry in `by_age`.
-//! 3. The budget is charged for what is in here, and for batches that were taken and not discharged, and for nothing else.
+//! 3. The budget is charged for what is in here once a drain has settled, and for batches that were taken and not discharged, and for nothing else.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -98,6 +98,8 @@ pub(super) struct Batches {
     budget: Arc<Budget>,
     /// What the budget is charged for them.
     charged: Cell<usize>,
+    /// What was added since the last charge and is charged to the budget by the thread that ended it: what spans have on the heap.
+    handed_over: Cell<usize>,
     full_bytes: usize,
     open: HashMap<u128, Batch>,
     /// The open batch that is being added to; it is in `open` otherwise.
@@ -117,6 +119,7 @@ impl Batches {
             full_bytes: FULL_BYTES.min(budget.limit() / 8),
             budget,
             charged: Cell::new(0),
+            handed_over: Cell::new(0),
             open: HashMap::new(),
             current: None,
             due: VecDeque::new(),
@@ -178,6 +181,7 @@ impl Batches {
         }
         batch.json += estimate(&slot);
         batch.owned += memory(&slot);
+        self.handed_over.set(self.handed_over.get() + slot.heap());
         batch.slots.push(slot);
     }
 
@@ -213,6 +217,7 @@ impl Batches {
         let more = bytes.saturating_sub(batch.charged);
         batch.charged += more;
         self.charged.set(self.charged.get() + more);
+        self.budget.give_back(self.handed_over.take());
         self.budget.take(more);
     }
 

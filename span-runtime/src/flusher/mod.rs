@@ -29,7 +29,7 @@ use crate::protocol::{
     Added, Common, Envelope, EnvelopeWriter, SegmentText, SpanText, constant_attributes, thread_attributes,
     write_report,
 };
-use crate::record::{Attribute, Rare, Slot, SpanRecord};
+use crate::record::{Attribute, Slot, SpanRecord};
 use crate::segment::Segment;
 use crate::transport::{Outgoing, Sender};
 pub(crate) use batches::Batch;
@@ -586,29 +586,8 @@ fn estimate(slot: &Slot) -> usize {
 
 /// Bytes that a slot takes in memory, with what it owns.
 fn memory(slot: &Slot) -> usize {
-    let attribute = |attribute: &Attribute| {
-        let key = match &attribute.key {
-            std::borrow::Cow::Borrowed(_) => 0,
-            std::borrow::Cow::Owned(key) => key.capacity(),
-        };
-        key + attribute.value.owned_bytes()
-    };
-    size_of::<Slot>()
-        + match slot {
-            Slot::Segment(_) => size_of::<Segment>(),
-            Slot::Span(_) => 0,
-            Slot::Attribute(one) => attribute(one),
-            Slot::Attributes(all) => all.iter().map(|one| size_of::<Attribute>() + attribute(one)).sum(),
-            Slot::Rare(rare) => {
-                size_of::<Rare>()
-                    + rare.name.as_ref().map_or(0, |name| name.len())
-                    + rare
-                        .links
-                        .iter()
-                        .map(|link| size_of_val(link) + link.attributes.iter().map(attribute).sum::<usize>())
-                        .sum::<usize>()
-            }
-        }
+    let segment = if matches!(slot, Slot::Segment(_)) { size_of::<Segment>() } else { 0 };
+    size_of::<Slot>() + slot.heap() + segment
 }
 
 impl Value {

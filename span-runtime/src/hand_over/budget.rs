@@ -28,12 +28,9 @@ impl Budget {
     /// Takes `bytes` for a thread that ends spans, if they are to be had: an eighth of the limit stays with the flusher,
     /// which for a moment has twice what it is moving. A count only: it orders nothing else, so relaxed is enough.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.limit - self.limit / 8;
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
+        let most = self.limit - self.limit / 8;
+        let with = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= most);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
     }
 
     /// Takes `bytes` whether or not they fit: for the flusher, which makes room right after.
