@@ -11,6 +11,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod one_by_one;
 mod plan;
 mod verdict;
 mod weather;
@@ -176,7 +177,7 @@ fn carry_out(plan: &Arc<Plan>) -> Tally {
         flusher.join().expect("flushes keep to their bounds");
         produced.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
     });
-    let (stats, closing) = end(plan, subject, &weather);
+    let (stats, closing) = end(plan.ending, subject, &weather);
     drop(weather);
     let evidence = Evidence { plan, stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
     evidence.judge()
@@ -203,8 +204,8 @@ fn disturb(plan: &Plan, subject: &Subject, stop: &AtomicBool) {
 
 /// Ends the runtime, or has it send all that is left to a server in good health. The numbers at the end, and when the runtime began to close if
 /// it did that in front of a server in bad health.
-fn end(plan: &Plan, subject: Subject, weather: &Weather) -> (Stats, Option<Instant>) {
-    match (subject, plan.ending) {
+fn end(ending: Ending, subject: Subject, weather: &Weather) -> (Stats, Option<Instant>) {
+    match (subject, ending) {
         (Subject::Installed(guard), Ending::Close(timeout)) => {
             let begin = Instant::now();
             let (_, stats) = guard.close(timeout);

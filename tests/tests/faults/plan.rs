@@ -98,6 +98,24 @@ impl Plan {
         }
     }
 
+    /// One in which only the server has faults.
+    pub(crate) fn plain(pooled: bool) -> Self {
+        Plan {
+            max_buffer_bytes: 2 << 20,
+            request_timeout: Duration::from_secs(2),
+            retry_timeout: Duration::from_secs(300),
+            sampling: Sampling::Rate(1.0),
+            ignores: false,
+            hook: Hook::None,
+            pooled,
+            backpressure: false,
+            reports: true,
+            large: 0.0,
+            ending: Ending::Flush,
+            ..Plan::draw(0)
+        }
+    }
+
     /// A generator for one part of the round.
     pub(crate) fn rng(&self, part: &str) -> Rng {
         let part = part.bytes().fold(self.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));

@@ -38,12 +38,19 @@ pub(crate) struct Delivery {
     pub(crate) answered: Instant,
 }
 
+/// Which faults there are while the weather is bad.
+enum Faults {
+    /// Any, as likely as this.
+    Any(Mutex<Rng>, f64),
+    /// Always this one.
+    Only(Fault),
+}
+
 /// What a round's server remembers.
 pub(crate) struct Log {
     deliveries: Mutex<Vec<Delivery>>,
     violations: Mutex<Vec<String>>,
-    rng: Mutex<Rng>,
-    faults: f64,
+    faults: Faults,
     /// An answer that comes later than this may come too late.
     in_time: Duration,
     bad: AtomicBool,
@@ -52,12 +59,21 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// One whose server has all faults.
     pub(crate) fn new(plan: &Plan) -> Self {
+        Log::of(plan, Faults::Any(Mutex::new(plan.rng("faults")), plan.faults))
+    }
+
+    /// One whose server has this fault.
+    pub(crate) fn with_fault(plan: &Plan, fault: Fault) -> Self {
+        Log::of(plan, Faults::Only(fault))
+    }
+
+    fn of(plan: &Plan, faults: Faults) -> Self {
         Log {
             deliveries: Mutex::default(),
             violations: Mutex::default(),
-            rng: Mutex::new(plan.rng("faults")),
-            faults: plan.faults,
+            faults,
             in_time: plan.request_timeout / 2,
             bad: AtomicBool::new(false),
             edition: AtomicU64::new(0),
@@ -74,6 +90,11 @@ impl Log {
         std::mem::take(&mut *lock(&self.deliveries))
     }
 
+    /// How many envelopes were taken.
+    pub(crate) fn taken(&self) -> usize {
+        lock(&self.deliveries).iter().filter(|delivery| delivery.outcome == Outcome::Taken).count()
+    }
+
     fn change(&self, bad: bool) {
         self.bad.store(bad, Ordering::Release);
         self.edition.fetch_add(1, Ordering::AcqRel);
@@ -84,17 +105,22 @@ impl Log {
     }
 
     fn draw(&self) -> Fault {
-        let mut rng = lock(&self.rng);
-        if !self.bad.load(Ordering::Acquire) || rng.f64() >= self.faults {
+        if !self.bad.load(Ordering::Acquire) {
             return Fault::None;
         }
-        FAULTS[rng.usize(0..FAULTS.len())]
+        match &self.faults {
+            Faults::Only(fault) => *fault,
+            Faults::Any(rng, likely) => {
+                let mut rng = lock(rng);
+                if rng.f64() < *likely { FAULTS[rng.usize(0..FAULTS.len())] } else { Fault::None }
+            }
+        }
     }
 }
 
 /// What is done to a request instead of taking it.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// The connection ends before the request is read.
     HangUp,
@@ -120,7 +146,7 @@ enum Fault {
     RedirectLoop,
 }
 
-const FAULTS: [Fault; 30] = [
+pub(crate) const FAULTS: [Fault; 30] = [
     Fault::HangUp,
     Fault::CutRequest,
     Fault::TakeNothing,
@@ -307,17 +333,27 @@ pub(crate) struct Weather {
 }
 
 impl Weather {
+    /// Weather that changes.
     pub(crate) fn start(plan: &Plan, log: Arc<Log>) -> Self {
+        let mut weather = Weather::bad(log);
+        let (log, endpoint, stop) =
+            (Arc::clone(&weather.log), Arc::clone(&weather.endpoint), Arc::clone(&weather.stop));
+        let (rng, gone, addr) = (plan.rng("weather"), plan.gone, weather.addr);
+        weather.thread = Some(thread::spawn(move || change(rng, gone, addr, &log, &endpoint, &stop)));
+        weather
+    }
+
+    /// Weather that is bad until it clears up.
+    pub(crate) fn bad(log: Arc<Log>) -> Self {
         let endpoint = listen((Ipv4Addr::LOCALHOST, 0).into(), &log);
         let addr = endpoint.addr();
-        let endpoint = Arc::new(Mutex::new(Some(endpoint)));
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (log, endpoint, stop) = (Arc::clone(&log), Arc::clone(&endpoint), Arc::clone(&stop));
-            let (rng, gone) = (plan.rng("weather"), plan.gone);
-            thread::spawn(move || change(rng, gone, addr, &log, &endpoint, &stop))
-        };
-        Weather { addr, log, endpoint, stop, thread: Some(thread) }
+        log.change(true);
+        Weather { addr, log, endpoint: Arc::new(Mutex::new(Some(endpoint))), stop: Arc::default(), thread: None }
+    }
+
+    /// Nobody listens until it clears up.
+    pub(crate) fn go_away(&self) {
+        drop(lock(&self.endpoint).take());
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

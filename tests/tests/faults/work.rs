@@ -96,7 +96,7 @@ pub(crate) fn produce(plan: &Arc<Plan>, subject: &Subject, ledger: &Arc<Ledger>)
 }
 
 /// Somebody who makes spans and takes note of them.
-struct Actor {
+pub(crate) struct Actor {
     plan: Arc<Plan>,
     ledger: Arc<Ledger>,
     rng: Rng,
@@ -116,7 +116,7 @@ impl Drop for Actor {
 const NAMES: [&str; 8] = ["load", "GET /orders/{id}", "query", "ä ö ü", "render", "\"quoted\"\n", "a b c", IGNORED];
 
 impl Actor {
-    fn new(plan: &Arc<Plan>, ledger: &Arc<Ledger>, rng: Rng) -> Self {
+    pub(crate) fn new(plan: &Arc<Plan>, ledger: &Arc<Ledger>, rng: Rng) -> Self {
         let (plan, ledger) = (Arc::clone(plan), Arc::clone(ledger));
         Actor { plan, ledger, rng, noted: Vec::new(), started: 0, unsent: 0 }
     }
@@ -159,6 +159,14 @@ impl Actor {
         drop(open);
         // Long after their parents.
         elsewhere(move || kept.into_iter().for_each(Span::end));
+    }
+
+    /// A trace with so many spans below its root.
+    pub(crate) fn trace(&mut self, children: usize) {
+        let (_root, place) = self.start(Place::Outside(None), |builder| builder);
+        for _ in 0..children {
+            let _ended_at_once = self.start(place, |builder| builder);
+        }
     }
 
     /// Nested spans on one thread.
