@@ -299,6 +299,11 @@ impl Batches {
         self.pop_due()
     }
 
+    /// Whether the envelope of one more batch is within the bound.
+    pub(super) fn may_be_written(&self) -> bool {
+        self.budget.used() + self.full_bytes <= self.budget.limit()
+    }
+
     /// Half of the bound is used; at three quarters traces are dropped.
     fn is_half_full(&self) -> bool {
         self.budget.used() > self.budget.limit() / 2
@@ -336,7 +341,7 @@ impl Batches {
     /// Whether there is so much that the oldest trace is to be dropped. Where it is the threads that fill the bound faster than they can be
     /// drained, a quarter of it stays with what was drained: to drop that too would make room for them, and leave nothing to send.
     pub(super) fn are_too_much(&self) -> bool {
-        self.budget.is_over() && self.charged.get() > self.budget.limit() / 4 || self.budget.is_all_but_spent()
+        self.budget.is_over() && self.charged.get() > self.budget.limit() / 4 || self.budget.is_spent()
     }
 
     /// Drops everything of the oldest trace, and says how many spans that were.

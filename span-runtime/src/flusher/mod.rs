@@ -297,7 +297,9 @@ impl Flusher {
     }
 
     fn has_room(&self) -> bool {
-        self.transport.queued_bytes() < self.most_queued
+        let queued = self.transport.queued_bytes();
+        // One is always in the making, however little room there is.
+        queued == 0 || queued < self.most_queued && self.batches.may_be_written()
     }
 
     /// The batch that has been due for longest, of those that are not dropped.

@@ -28,8 +28,7 @@ impl Budget {
     /// Takes `bytes` for a thread that ends spans, if they are to be had: an eighth of the limit stays with the flusher,
     /// which for a moment has twice what it is moving. A count only: it orders nothing else, so relaxed is enough.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
-        let most = self.limit - self.limit / 8;
-        let with = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= most);
+        let with = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most_of_threads());
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
     }
 
@@ -49,9 +48,13 @@ impl Budget {
         self.used() > self.limit / 4 * 3
     }
 
-    /// Above what the threads may fill: half of what stays with the flusher is in use.
-    pub(crate) fn is_all_but_spent(&self) -> bool {
-        self.used() > self.limit - self.limit / 16
+    /// Above what the threads may fill. The flusher keeps to it as well, except with the envelope that it is making.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.used() > self.most_of_threads()
+    }
+
+    fn most_of_threads(&self) -> usize {
+        self.limit - self.limit / 8
     }
 
     /// Above a quarter: worth waking the flusher before its nap is over.

@@ -179,7 +179,7 @@ fn carry_out(plan: &Arc<Plan>) -> Tally {
     });
     let (stats, closing) = end(plan.ending, subject, &weather);
     drop(weather);
-    let evidence = Evidence { plan, stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
+    let evidence = Evidence { stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
     evidence.judge()
 }
 

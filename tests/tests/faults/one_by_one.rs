@@ -72,7 +72,7 @@ fn suffer(case: Case, pooled: bool) {
     drop(actor);
     let (stats, closing) = end(Ending::Flush, Subject::Own(runtime), &weather);
     drop(weather);
-    let evidence = Evidence { plan: &plan, stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
+    let evidence = Evidence { stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
     evidence.judge();
 }
 

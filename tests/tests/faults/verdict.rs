@@ -8,14 +8,12 @@ use serde_json::Value;
 use span_runtime::testing::Span;
 use span_runtime::{LossReason, Stats};
 
-use super::plan::Plan;
 use super::weather::{Delivery, Outcome};
 use super::work::{Ledger, Started};
 use super::{Tally, lock};
 
 /// All that is known of a round.
 pub(crate) struct Evidence<'a> {
-    pub(crate) plan: &'a Plan,
     pub(crate) stats: &'a Stats,
     /// When the runtime began to close in front of a server in bad health. It gives up on what is being sent, and so may not see its answer.
     pub(crate) closing: Option<Instant>,
