@@ -1,12 +1,12 @@
-//! More spans than the way out can take: what it can take still arrives, all the time. (behaviours 44, 45)
+//! More spans than the way out can take: what it can take still arrives, all the time. (behaviours 27, 44, 45)
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use span_runtime::{LossReason, Options, Runtime, start_span};
+use span_runtime::{LossReason, Options, Runtime, Stats, start_span};
 use span_tests::SOON;
 use span_tests::endpoint::{Endpoint, Posted, accept_all};
 
@@ -30,8 +30,12 @@ fn saturate(runtime: &Runtime, stop: &AtomicBool, work: impl Fn()) {
     }
 }
 
-/// Has producers do this work for four seconds, and looks twice a second whether something has arrived.
-fn overload(what: &str, work: impl Fn() + Sync) {
+/// One overload at a time is enough.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Has producers do this work for four seconds, and looks twice a second whether something has arrived. The numbers at the end.
+fn overload(what: &str, backpressure: bool, work: impl Fn() + Sync) -> Stats {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let arrived = Arc::new(AtomicU64::new(0));
     let endpoint = Endpoint::start({
         let arrived = Arc::clone(&arrived);
@@ -42,26 +46,26 @@ fn overload(what: &str, work: impl Fn() + Sync) {
         }
     });
     let options = Options::new().dsn(endpoint.dsn("http")).traces_sample_rate(1.0).send_client_reports(false);
-    // Or else the sample rate would put an end to it.
-    let options = options.max_buffer_bytes(BOUND).enable_backpressure_handling(false).pooled_transport(true);
+    let options = options.max_buffer_bytes(BOUND).enable_backpressure_handling(backpressure).pooled_transport(true);
     let runtime = Runtime::new(options).expect("the options are valid");
     let stop = AtomicBool::new(false);
-    let windows = thread::scope(|scope| {
+    let (windows, highest) = thread::scope(|scope| {
         for _ in 0..PRODUCERS {
             scope.spawn(|| saturate(&runtime, &stop, &work));
         }
-        let windows: Vec<u64> = (0..8)
-            .map(|_| {
-                let before = arrived.load(Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(500));
-                let buffered = runtime.stats().buffered_bytes;
-                assert!(buffered <= BOUND, "{what}: {buffered} bytes");
-                arrived.load(Ordering::Relaxed) - before
-            })
-            .collect();
+        let (mut windows, mut highest) = (Vec::new(), 0);
+        for _ in 0..8 {
+            let (begin, before) = (Instant::now(), arrived.load(Ordering::Relaxed));
+            while begin.elapsed() < Duration::from_millis(500) {
+                highest = highest.max(runtime.stats().buffered_bytes);
+                thread::sleep(Duration::from_millis(5));
+            }
+            windows.push(arrived.load(Ordering::Relaxed) - before);
+        }
         stop.store(true, Ordering::Relaxed);
-        windows
+        (windows, highest)
     });
+    assert!(highest <= BOUND, "{what}: the bound holds: {highest} bytes");
     let begin = Instant::now();
     while runtime.stats().buffered > 0 {
         assert!(begin.elapsed() < SOON * 4, "{what}: what is left is sent: {}", runtime.stats());
@@ -72,28 +76,40 @@ fn overload(what: &str, work: impl Fn() + Sync) {
         windows.iter().all(|spans| *spans > 0),
         "{what}: in each half second something arrives: {windows:?} {stats}"
     );
-    let lost = stats.lost.get(LossReason::BufferOverflow) + stats.lost.get(LossReason::QueueOverflow);
+    let reasons = [LossReason::BufferOverflow, LossReason::QueueOverflow, LossReason::Backpressure];
+    let lost = reasons.iter().map(|reason| stats.lost.get(*reason)).sum();
     assert!(lost > stats.sent, "{what}: it was an overload: {stats:?}");
     assert_eq!((stats.open, stats.buffered, stats.lost.total()), (0, 0, lost), "{what}: {stats:?}");
     assert_eq!(stats.started, stats.sent + lost, "{what}: {stats:?}");
     assert_eq!(arrived.load(Ordering::Relaxed), stats.sent, "{what}: what was sent is what arrived");
+    stats
+}
+
+fn short_trace() {
+    let _root = start_span("root").start();
+    for at in 0..20 {
+        start_span("child").attribute("at", at).start().end();
+    }
 }
 
 // behaviours 44, 45: they would be dropped before their hold is over
 #[test]
 fn traces_that_end_arrive_all_the_time() {
-    overload("short traces", || {
-        let _root = start_span("root").start();
-        for at in 0..20 {
-            start_span("child").attribute("at", at).start().end();
-        }
-    });
+    let stats = overload("short traces", false, short_trace);
+    assert_eq!(stats.lost.get(LossReason::Backpressure), 0, "{stats:?}");
+}
+
+// behaviours 27, 44, 45
+#[test]
+fn traces_that_end_arrive_while_the_rate_is_lowered() {
+    let stats = overload("a lower rate", true, short_trace);
+    assert!(stats.lost.get(LossReason::Backpressure) > 0, "{stats:?}");
 }
 
 // behaviours 44, 45: nothing but their age makes these due, and they do not get as old as that
 #[test]
 fn traces_that_go_on_arrive_all_the_time() {
-    overload("long traces", || {
+    overload("long traces", false, || {
         let roots: Vec<_> = (0..500).map(|_| start_span("root").root().inactive().start()).collect();
         for _ in 0..20 {
             for root in &roots {
