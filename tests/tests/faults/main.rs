@@ -99,6 +99,8 @@ struct Tally {
     /// By reason.
     lost: BTreeMap<&'static str, u64>,
     envelopes: u64,
+    /// Rounds whose numbers were not final.
+    unfinished: u64,
     /// Spans whose answer may have been lost, so that they may have come twice.
     uncertain: u64,
 }
@@ -112,6 +114,7 @@ impl Tally {
             *self.lost.entry(reason).or_default() += lost;
         }
         self.envelopes += other.envelopes;
+        self.unfinished += other.unfinished;
         self.uncertain += other.uncertain;
     }
 }
@@ -202,15 +205,27 @@ fn disturb(plan: &Plan, subject: &Subject, stop: &AtomicBool) {
     }
 }
 
-/// Ends the runtime, or has it send all that is left to a server in good health. The numbers at the end, and when the runtime began to close if
-/// it did that in front of a server in bad health.
-fn end(ending: Ending, subject: Subject, weather: &Weather) -> (Stats, Option<Instant>) {
+/// How a runtime closed in front of a server in bad health.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    begin: Instant,
+    /// Whether it came to an end in time, so that the numbers are final.
+    is_final: bool,
+}
+
+/// For so long after its time a close waits for the flusher.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
+/// Ends the runtime, or has it send all that is left to a server in good health. The numbers at the end.
+fn end(ending: Ending, subject: Subject, weather: &Weather) -> (Stats, Option<Closing>) {
     match (subject, ending) {
         (Subject::Installed(guard), Ending::Close(timeout)) => {
             let begin = Instant::now();
             let (_, stats) = guard.close(timeout);
             assert!(begin.elapsed() < timeout + MARGIN, "a close of {timeout:?} took {:?}", begin.elapsed());
-            (stats, Some(begin))
+            // Then the flusher did not answer, on a machine that does not let it run, and is still about to count.
+            let is_final = begin.elapsed() < timeout + AT_THE_END;
+            (stats, Some(Closing { begin, is_final }))
         }
         (subject, _) => {
             weather.clear_up();

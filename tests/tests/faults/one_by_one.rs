@@ -17,7 +17,7 @@ use super::{Subject, end};
 /// How long a fault lasts.
 const LASTS: Duration = Duration::from_millis(1_500);
 
-/// A pause between two tries is 5 s at most, and a try takes 2 s at most.
+/// A pause between two tries is 5 s at most, and a try takes 4 s at most.
 const RECOVERS: Duration = Duration::from_secs(10);
 
 /// Cases that run at once; most of each is waiting.

@@ -72,7 +72,7 @@ impl Plan {
         Plan {
             seed,
             max_buffer_bytes: one_of(rng, [1 << 20, 2 << 20, 8 << 20, 64 << 20]),
-            request_timeout: one_of(rng, [seconds(2), seconds(3)]),
+            request_timeout: one_of(rng, [seconds(4), seconds(6)]),
             retry_timeout: one_of(rng, [Duration::ZERO, seconds(1), seconds(5), seconds(300), seconds(300)]),
             sampling: one_of(
                 rng,
@@ -102,7 +102,7 @@ impl Plan {
     pub(crate) fn plain(pooled: bool) -> Self {
         Plan {
             max_buffer_bytes: 2 << 20,
-            request_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(4),
             retry_timeout: Duration::from_secs(300),
             sampling: Sampling::Rate(1.0),
             ignores: false,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use serde_json::Value;
 use span_runtime::testing::Span;
@@ -10,13 +9,13 @@ use span_runtime::{LossReason, Stats};
 
 use super::weather::{Delivery, Outcome};
 use super::work::{Ledger, Started};
-use super::{Tally, lock};
+use super::{Closing, Tally, lock};
 
 /// All that is known of a round.
 pub(crate) struct Evidence<'a> {
     pub(crate) stats: &'a Stats,
-    /// When the runtime began to close in front of a server in bad health. It gives up on what is being sent, and so may not see its answer.
-    pub(crate) closing: Option<Instant>,
+    /// Whether the runtime closed in front of a server in bad health. It gives up on what is being sent, and so may not see its answer.
+    pub(crate) closing: Option<Closing>,
     pub(crate) ledger: &'a Ledger,
     pub(crate) deliveries: &'a [Delivery],
 }
@@ -36,11 +35,15 @@ impl Evidence<'_> {
         let started = lock(&self.ledger.spans).iter().map(|span| (span.serial, *span)).collect();
         self.check_contexts();
         let fates = self.fates(&started);
-        self.check_sums(started.len() as u64);
-        self.check_answers(&fates);
-        self.check_reports();
+        let is_final = self.closing.is_none_or(|closing| closing.is_final);
+        if is_final {
+            self.check_sums(started.len() as u64);
+            self.check_answers(&fates);
+            self.check_reports();
+        }
         Tally {
             rounds: 1,
+            unfinished: u64::from(!is_final),
             started: self.stats.started,
             sent: self.stats.sent,
             lost: LossReason::ALL.iter().map(|reason| (reason.as_str(), self.stats.lost.get(*reason))).collect(),
@@ -63,7 +66,7 @@ impl Evidence<'_> {
 
     /// Whether the client has seen an answer.
     fn is_certain(&self, delivery: &Delivery) -> bool {
-        delivery.certain && self.closing.is_none_or(|closing| delivery.answered < closing)
+        delivery.certain && self.closing.is_none_or(|closing| delivery.answered < closing.begin)
     }
 
     /// What became of each span that arrived: each is one that was started, as it was started, and does not come again after it was settled.

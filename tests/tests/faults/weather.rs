@@ -74,7 +74,7 @@ impl Log {
             deliveries: Mutex::default(),
             violations: Mutex::default(),
             faults,
-            in_time: plan.request_timeout / 2,
+            in_time: plan.request_timeout / 4,
             bad: AtomicBool::new(false),
             edition: AtomicU64::new(0),
         }
@@ -263,8 +263,9 @@ fn answer(log: &Log, mut stream: &TcpStream, fault: Fault) -> (Outcome, io::Resu
             (Outcome::Taken, drip().map(|()| true))
         }
         Fault::EndlessHead => {
+            let edition = log.edition();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-            while stream.write_all(b"X-Header: and another\r\n").is_ok() {
+            while log.edition() == edition && stream.write_all(b"X-Header: and another\r\n").is_ok() {
                 thread::sleep(Duration::from_millis(1));
             }
             (Outcome::Taken, Ok(false))
