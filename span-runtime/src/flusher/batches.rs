@@ -19,7 +19,8 @@ use crate::protocol::MOST_SPANS;
 use crate::record::Slot;
 use crate::segment::Segment;
 
-/// A batch is full when its JSON is likely to reach this, or an eighth of the bound. (span buffer, Sentry's SDK
+/// A batch is full when its JSON is likely to reach this, or a tenth of the bound, so that the envelope fits
+/// into the eighth that threads leave to the flusher. (span buffer, Sentry's SDK
 /// documents: 5 MiB, and never above 10)
 const FULL_BYTES: usize = 5 << 20;
 
@@ -116,7 +117,7 @@ pub(super) struct Batches {
 impl Batches {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Batches {
-            full_bytes: FULL_BYTES.min(budget.limit() / 8),
+            full_bytes: FULL_BYTES.min(budget.limit() / 10),
             budget,
             charged: Cell::new(0),
             handed_over: Cell::new(0),

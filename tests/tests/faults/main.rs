@@ -182,7 +182,9 @@ fn carry_out(plan: &Arc<Plan>) -> Tally {
     });
     let (stats, closing) = end(plan.ending, subject, &weather);
     drop(weather);
-    let evidence = Evidence { stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
+    let max_buffer_bytes = plan.max_buffer_bytes;
+    let evidence =
+        Evidence { max_buffer_bytes, stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
     evidence.judge()
 }
 

@@ -72,7 +72,9 @@ fn suffer(case: Case, pooled: bool) {
     drop(actor);
     let (stats, closing) = end(Ending::Flush, Subject::Own(runtime), &weather);
     drop(weather);
-    let evidence = Evidence { stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
+    let max_buffer_bytes = plan.max_buffer_bytes;
+    let evidence =
+        Evidence { max_buffer_bytes, stats: &stats, closing, ledger: &ledger, deliveries: &log.deliveries() };
     evidence.judge();
 }
 

@@ -13,6 +13,7 @@ use super::{Closing, Tally, lock};
 
 /// All that is known of a round.
 pub(crate) struct Evidence<'a> {
+    pub(crate) max_buffer_bytes: usize,
     pub(crate) stats: &'a Stats,
     /// Whether the runtime closed in front of a server in bad health. It gives up on what is being sent, and so may not see its answer.
     pub(crate) closing: Option<Closing>,
@@ -103,6 +104,8 @@ impl Evidence<'_> {
         let known = lost(LossReason::SampleRate) + lost(LossReason::Ignored) + lost(LossReason::Backpressure);
         assert!((known..=known + callback).contains(&unsent), "{unsent} were not to be sent: {stats:?}");
         assert_eq!(lost(LossReason::InternalSdkError), 0, "{stats:?}");
+        // Chunks are kept for what comes next, up to a quarter of the bound; all else is given back.
+        assert!(self.closing.is_some() || stats.buffered_bytes <= self.max_buffer_bytes / 2, "{stats:?}");
     }
 
     /// The client has seen what the server said.

@@ -29,6 +29,8 @@ pub(crate) enum Outcome {
 /// A request that was read to its end.
 #[derive(Debug)]
 pub(crate) struct Delivery {
+    /// Goes up in the order in which requests were read. What answered one may be slower than what answers the next.
+    number: u64,
     pub(crate) envelope: Envelope,
     pub(crate) outcome: Outcome,
     /// Whether the client has seen the answer: it was there in time, and the connection was.
@@ -53,6 +55,7 @@ pub(crate) struct Log {
     faults: Faults,
     /// An answer that comes later than this may come too late.
     in_time: Duration,
+    requests: AtomicU64,
     bad: AtomicBool,
     /// Goes up with each change of the weather.
     edition: AtomicU64,
@@ -75,19 +78,22 @@ impl Log {
             violations: Mutex::default(),
             faults,
             in_time: plan.request_timeout / 4,
+            requests: AtomicU64::new(0),
             bad: AtomicBool::new(false),
             edition: AtomicU64::new(0),
         }
     }
 
-    /// Everything that arrived, in the order in which it was answered.
+    /// Everything that arrived, in that order.
     ///
     /// # Panics
     ///
     /// When an envelope was not valid.
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         assert_eq!(*lock(&self.violations), [""; 0], "every envelope is valid");
-        std::mem::take(&mut *lock(&self.deliveries))
+        let mut deliveries = std::mem::take(&mut *lock(&self.deliveries));
+        deliveries.sort_unstable_by_key(|delivery| delivery.number);
+        deliveries
     }
 
     /// How many envelopes were taken.
@@ -217,6 +223,7 @@ fn serve(log: &Log, stream: &TcpStream) -> io::Result<()> {
         }
         let mut timed = Timed { stream, since };
         let Some(posted) = Posted::read(&mut timed)? else { return Ok(()) };
+        let number = log.requests.fetch_add(1, Ordering::AcqRel);
         let begin = timed.since.take().unwrap_or_else(Instant::now);
         let timely = begin.elapsed() < log.in_time;
         let (outcome, answer) = answer(log, stream, fault);
@@ -232,7 +239,7 @@ fn serve(log: &Log, stream: &TcpStream) -> io::Result<()> {
         };
         match posted.envelope() {
             Ok(envelope) => {
-                lock(&log.deliveries).push(Delivery { envelope, outcome, certain, timely, answered });
+                lock(&log.deliveries).push(Delivery { number, envelope, outcome, certain, timely, answered });
             }
             Err(violations) => lock(&log.violations).extend(violations),
         }
