@@ -61,6 +61,7 @@ impl Attribute {
     }
 
     /// Bytes on the heap.
+    #[inline(never)]
     pub(crate) fn heap(&self) -> usize {
         let key = match &self.key {
             Cow::Borrowed(_) => 0,

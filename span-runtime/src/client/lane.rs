@@ -149,8 +149,7 @@ impl Lane {
         let Site::Call(site) = open.site else { return false };
         let attributes = open.details.attributes.len();
         let in_place = self.last_segment == Arc::as_ptr(segment).addr()
-            && attributes <= MOST_SIDE_BY_SIDE
-            && open.details.attributes.iter().all(Attribute::is_inline)
+            && (attributes == 0 || are_simple(&open.details.attributes))
             && self.producer.fits(1 + attributes);
         if in_place {
             let record = Slot::Span(open.record(Site::Call(site), segment, end));
@@ -195,19 +194,17 @@ impl Lane {
         self.core.losses.add(reason, 1);
     }
 
-    /// Sees to it that so many bytes are paid for.
-    #[inline]
+    /// Pays for so many bytes more, at least.
+    #[cold]
     fn prepay(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        if bytes > self.prepaid {
-            let more = (bytes - self.prepaid).max(PREPAY);
-            if !self.core.budget.try_take(more) {
-                self.core.doorbell.ring();
-                return Err(NoRoom::Full);
-            }
-            self.prepaid += more;
-            if self.core.budget.is_tight() {
-                self.core.doorbell.ring();
-            }
+        let bytes = bytes.max(PREPAY);
+        if !self.core.budget.try_take(bytes) {
+            self.core.doorbell.ring();
+            return Err(NoRoom::Full);
+        }
+        self.prepaid += bytes;
+        if self.core.budget.is_tight() {
+            self.core.doorbell.ring();
         }
         Ok(())
     }
@@ -219,14 +216,16 @@ impl Lane {
         let attributes = if side_by_side { details.attributes.len() } else { 1 };
         let count = 1 + attributes + usize::from(details.rare.is_some());
         let heap = if side_by_side {
-            details.attributes.iter().map(Attribute::heap).sum()
+            details.attributes.iter().filter(|one| !one.is_inline()).map(Attribute::heap).sum()
         } else {
             Attribute::heap_of_list(&details.attributes)
         } + details.rare.as_ref().map_or(0, |rare| rare.heap());
-        self.prepay(heap)?;
+        if heap > self.prepaid {
+            self.prepay(heap - self.prepaid)?;
+        }
         let same = self.last_segment == address && self.producer.fits(count);
         let mut room = self.producer.reserve(count + usize::from(!same))?;
-        // It is at least that: `prepay` saw to it.
+        // It is at least that, by the lines above.
         self.prepaid -= heap;
         if !same {
             room.write(Slot::Segment(Arc::clone(segment)));
@@ -245,6 +244,12 @@ impl Lane {
         }
         if room.publish() { Ok(()) } else { Err(NoRoom::Closed) }
     }
+}
+
+/// Whether these can stand behind their span, with nothing to be paid for.
+#[inline(always)]
+fn are_simple(attributes: &[Attribute]) -> bool {
+    attributes.len() <= MOST_SIDE_BY_SIDE && attributes.iter().all(Attribute::is_inline)
 }
 
 impl Drop for Lane {

@@ -19,9 +19,9 @@ use crate::protocol::MOST_SPANS;
 use crate::record::Slot;
 use crate::segment::Segment;
 
-/// A batch is full when its JSON is likely to reach this, or a tenth of the bound, so that the envelope fits
-/// into the eighth that threads leave to the flusher. (span buffer, Sentry's SDK
-/// documents: 5 MiB, and never above 10)
+/// A batch is full when its JSON is likely to reach this, or a twelfth of the bound, so that the envelope fits
+/// into the eighth that threads leave to the flusher, also where it becomes half as large again. (span buffer, Sentry's SDK documents:
+/// 5 MiB, and never above 10)
 const FULL_BYTES: usize = 5 << 20;
 
 /// Entries of `by_age` beyond the open batches at which the passed-over ones are swept out.
@@ -117,7 +117,7 @@ pub(super) struct Batches {
 impl Batches {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Batches {
-            full_bytes: FULL_BYTES.min(budget.limit() / 10),
+            full_bytes: FULL_BYTES.min(budget.limit() / 12),
             budget,
             charged: Cell::new(0),
             handed_over: Cell::new(0),
