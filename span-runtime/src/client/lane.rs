@@ -148,10 +148,13 @@ impl Lane {
         // Taken apart and put together again, so that it is copied by words. (`SpanRecord` says why)
         let Site::Call(site) = open.site else { return false };
         let attributes = open.details.attributes.len();
+        let heap = heap_of(&open.details.attributes);
         let in_place = self.last_segment == Arc::as_ptr(segment).addr()
-            && (attributes == 0 || are_simple(&open.details.attributes))
+            && attributes <= MOST_SIDE_BY_SIDE
+            && heap <= self.prepaid
             && self.producer.fits(1 + attributes);
         if in_place {
+            self.prepaid -= heap;
             let record = Slot::Span(open.record(Site::Call(site), segment, end));
             let taken = if attributes == 0 {
                 self.producer.push(record)
@@ -215,11 +218,9 @@ impl Lane {
         let side_by_side = details.attributes.len() <= MOST_SIDE_BY_SIDE;
         let attributes = if side_by_side { details.attributes.len() } else { 1 };
         let count = 1 + attributes + usize::from(details.rare.is_some());
-        let heap = if side_by_side {
-            details.attributes.iter().filter(|one| !one.is_inline()).map(Attribute::heap).sum()
-        } else {
-            Attribute::heap_of_list(&details.attributes)
-        } + details.rare.as_ref().map_or(0, |rare| rare.heap());
+        let heap =
+            if side_by_side { heap_of(&details.attributes) } else { Attribute::heap_of_list(&details.attributes) }
+                + details.rare.as_ref().map_or(0, |rare| rare.heap());
         if heap > self.prepaid {
             self.prepay(heap - self.prepaid)?;
         }
@@ -246,10 +247,10 @@ impl Lane {
     }
 }
 
-/// Whether these can stand behind their span, with nothing to be paid for.
+/// Bytes that attributes which stand side by side have on the heap. Most have none.
 #[inline(always)]
-fn are_simple(attributes: &[Attribute]) -> bool {
-    attributes.len() <= MOST_SIDE_BY_SIDE && attributes.iter().all(Attribute::is_inline)
+fn heap_of(attributes: &[Attribute]) -> usize {
+    attributes.iter().filter(|one| !one.is_inline()).map(Attribute::heap).sum()
 }
 
 impl Drop for Lane {

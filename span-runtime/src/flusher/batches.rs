@@ -300,11 +300,6 @@ impl Batches {
         self.pop_due()
     }
 
-    /// Whether the envelope of one more batch is within the bound.
-    pub(super) fn may_be_written(&self) -> bool {
-        self.budget.used() + self.full_bytes <= self.budget.limit()
-    }
-
     /// Half of the bound is used; at three quarters traces are dropped.
     fn is_half_full(&self) -> bool {
         self.budget.used() > self.budget.limit() / 2

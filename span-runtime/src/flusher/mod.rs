@@ -299,7 +299,7 @@ impl Flusher {
     fn has_room(&self) -> bool {
         let queued = self.transport.queued_bytes();
         // One is always in the making, however little room there is.
-        queued == 0 || queued < self.most_queued && self.batches.may_be_written()
+        queued == 0 || queued < self.most_queued && !self.core.budget.is_spent()
     }
 
     /// The batch that has been due for longest, of those that are not dropped.
