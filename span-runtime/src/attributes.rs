@@ -157,6 +157,12 @@ impl Value {
         }
     }
 
+    /// Whether it has nothing on the heap.
+    #[inline(always)]
+    pub(crate) fn is_inline(&self) -> bool {
+        !matches!(self.0, Repr::Text(Text::Owned(_)) | Repr::List(_))
+    }
+
     /// Bytes on the heap, for the byte bound and the estimate of an envelope's size.
     pub(crate) fn owned_bytes(&self) -> usize {
         match &self.0 {

@@ -38,10 +38,46 @@ pub(crate) enum Slot {
     Rare(Box<Rare>),
 }
 
+impl Slot {
+    /// Bytes that belong to the span and are on the heap.
+    pub(crate) fn heap(&self) -> usize {
+        match self {
+            Slot::Segment(_) | Slot::Span(_) => 0,
+            Slot::Values(values) => values.iter().flatten().map(Value::owned_bytes).sum(),
+            Slot::Attribute(one) => one.heap(),
+            Slot::Attributes(all) => Attribute::heap_of_list(all),
+            Slot::Rare(rare) => rare.heap(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attribute {
     pub(crate) key: Key,
     pub(crate) value: Value,
+}
+
+impl Attribute {
+    /// Whether it owns nothing beside itself: key and value are static, numbers, or short.
+    #[inline(always)]
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self.key, Cow::Borrowed(_)) && self.value.is_inline()
+    }
+
+    /// Bytes on the heap.
+    #[inline(never)]
+    pub(crate) fn heap(&self) -> usize {
+        let key = match &self.key {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(key) => key.capacity(),
+        };
+        key + self.value.owned_bytes()
+    }
+
+    /// Bytes of a list that is itself on the heap.
+    pub(crate) fn heap_of_list(all: &[Attribute]) -> usize {
+        size_of_val(all) + all.iter().map(Attribute::heap).sum::<usize>()
+    }
 }
 
 /// The part that every span has.
@@ -74,6 +110,14 @@ pub(crate) struct Rare {
     pub(crate) end: Option<SystemTime>,
     /// Where the name comes from, should the span become a segment.
     pub(crate) source: Option<&'static str>,
+}
+
+impl Rare {
+    /// Bytes on the heap, with its own.
+    pub(crate) fn heap(&self) -> usize {
+        let link = |link: &Link| size_of_val(link) + link.attributes.iter().map(Attribute::heap).sum::<usize>();
+        size_of::<Rare>() + self.name.as_ref().map_or(0, |name| name.len()) + self.links.iter().map(link).sum::<usize>()
+    }
 }
 
 /// Where a span comes from: a macro's call site, or a static name.
@@ -224,6 +268,13 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// Bytes that the values have on the heap. Most have none.
+    #[inline(always)]
+    pub(crate) fn heap(&self) -> usize {
+        let values = self.values.as_flattened().iter().flatten();
+        values.filter(|value| !value.is_inline()).map(Value::owned_bytes).sum()
+    }
+
     /// Moves what is here to the others.
     #[inline]
     pub(crate) fn join(&mut self, site: Site, details: &mut Details) {

@@ -37,7 +37,23 @@ impl Endpoint {
     ///
     /// When there is no port on loopback, or no thread.
     pub fn start(serve: impl Fn(TcpStream, usize) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), serve).expect("a port on loopback")
+    }
+
+    /// As [`start`](Self::start), on this address: for a server that comes back where another was dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    ///
+    /// # Panics
+    ///
+    /// When there is no thread.
+    pub fn start_on(
+        addr: SocketAddr,
+        serve: impl Fn(TcpStream, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr)?;
         let addr = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
         let serve = Arc::new(serve);
@@ -54,7 +70,7 @@ impl Endpoint {
                 }
             })
         };
-        Endpoint { addr, shared, acceptor: Some(acceptor) }
+        Ok(Endpoint { addr, shared, acceptor: Some(acceptor) })
     }
 
     /// Where it listens.
@@ -93,7 +109,12 @@ impl Shared {
                 let _ = handle.shutdown(Shutdown::Both);
             }
         });
-        lock(&self.threads).push(thread);
+        let mut threads = lock(&self.threads);
+        // A thread that ended keeps its stack until it is joined, which would add up.
+        for ended in threads.extract_if(.., |thread| thread.is_finished()) {
+            let _ = ended.join();
+        }
+        threads.push(thread);
     }
 }
 

@@ -135,8 +135,11 @@ impl Drop for Runtime {
 /// Nobody waits for longer than this, and it is far from where clocks end.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
-/// The flusher keeps to a deadline; the margin is for a machine that does not let it run.
+/// The flusher keeps to a deadline; this is for a machine that does not let it run.
 pub(super) const MARGIN: Duration = Duration::from_millis(200);
+
+/// The same at the end, where the numbers are not final before it is through.
+const MARGIN_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// Gives the flusher a command, and says until when and where the answer comes. `None` if the flusher has ended.
 pub(super) fn give(
@@ -153,13 +156,18 @@ pub(super) fn give(
 
 impl Running {
     fn flush(&self, timeout: Duration) -> bool {
-        let sent = self.command(timeout, Command::Flush);
+        let sent = self.command(timeout, MARGIN, Command::Flush);
         let outcome = if sent { "everything is sent" } else { "not everything was sent" };
         self.core.tell(format_args!("flush, {timeout:?} at most: {outcome}"));
         sent
     }
 
-    fn command(&self, timeout: Duration, command: impl FnOnce(Instant, Sender<bool>) -> Command) -> bool {
+    fn command(
+        &self,
+        timeout: Duration,
+        margin: Duration,
+        command: impl FnOnce(Instant, Sender<bool>) -> Command,
+    ) -> bool {
         // In a child of the process that it belongs to there is nobody to do it.
         if !self.core.is_ours() {
             return false;
@@ -171,9 +179,9 @@ impl Running {
         }
         // The channel wants to know which thread waits, which one that is past its end cannot say.
         if context::is_there() {
-            answer.recv_deadline(deadline + MARGIN).unwrap_or(false)
+            answer.recv_deadline(deadline + margin).unwrap_or(false)
         } else {
-            exit::poll(&answer, deadline + MARGIN)
+            exit::poll(&answer, deadline + margin)
         }
     }
 
@@ -183,7 +191,7 @@ impl Running {
             // The thread is not one of this process's.
             std::mem::forget(self.flusher.take());
         }
-        let sent = self.command(timeout, Command::Close);
+        let sent = self.command(timeout, MARGIN_AT_THE_END, Command::Close);
         if sent {
             // It answered as the last thing it does.
             if let Some(flusher) = self.flusher.take() {

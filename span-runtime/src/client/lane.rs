@@ -9,7 +9,7 @@ use super::{Core, LossReason, Thread, fork};
 use crate::clock::Reading;
 use crate::hand_over::{NoRoom, Producer};
 use crate::open::OpenSpan;
-use crate::record::{Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
+use crate::record::{Attribute, Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
@@ -104,7 +104,13 @@ pub(crate) struct Lane {
     /// The address of the segment that the last slots of the open chunk belong to. Only compared: the chunk keeps that segment alive
     /// for as long as it is open, so no other can have its address.
     last_segment: usize,
+    /// Bytes that were taken from the budget for what spans have on the heap, and are not used yet. The flusher gives back what it finds
+    /// at the spans.
+    prepaid: usize,
 }
+
+/// So many bytes are taken from the budget at once, so that threads with small texts do not meet at it for each span.
+const PREPAY: usize = 4096;
 
 impl Lane {
     #[cold]
@@ -121,7 +127,8 @@ impl Lane {
     fn enrolled(core: &Arc<Core>, thread: Option<Thread>) -> Self {
         let (counters, thread) = core.enroll(thread);
         let judges = !core.settings.ignore_spans.is_empty();
-        Lane { producer: core.source.producer(), core: Arc::clone(core), counters, thread, judges, last_segment: 0 }
+        let producer = core.source.producer();
+        Lane { producer, core: Arc::clone(core), counters, thread, judges, last_segment: 0, prepaid: 0 }
     }
 
     #[inline]
@@ -183,8 +190,10 @@ impl Lane {
             return self.hand_over_first(site, segment, open, given, end);
         }
         let values = site.values().div_ceil(2);
-        let fits = self.producer.fits(1 + values);
+        let heap = if values == 0 { 0 } else { given.heap() };
+        let fits = self.producer.fits(1 + values) && heap <= self.prepaid;
         if fits {
+            self.prepaid -= heap;
             let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
             let taken = if values == 0 {
                 self.producer.push(record)
@@ -210,8 +219,10 @@ impl Lane {
         end: Reading,
     ) -> bool {
         let values = site.values().div_ceil(2);
-        let fits = self.producer.fits(2 + values);
+        let heap = given.heap();
+        let fits = self.producer.fits(2 + values) && heap <= self.prepaid;
         if fits {
+            self.prepaid -= heap;
             let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
             let span = iter::once(record).chain(pairs(given, values));
             if !self.producer.push_all(Slot::Segment(Arc::clone(segment)), span) {
@@ -230,10 +241,13 @@ impl Lane {
         // Taken apart and put together again, so that it is copied by words. (`SpanRecord` says why)
         let Site::Call(site) = open.site else { return false };
         let attributes = open.details.attributes.len();
+        let heap = heap_of(&open.details.attributes);
         let in_place = self.last_segment == Arc::as_ptr(segment).addr()
             && attributes <= MOST_SIDE_BY_SIDE
+            && heap <= self.prepaid
             && self.producer.fits(1 + attributes);
         if in_place {
+            self.prepaid -= heap;
             let record = Slot::Span(open.record(Site::Call(site), segment, end));
             let taken = if attributes == 0 {
                 self.producer.push(record)
@@ -277,14 +291,37 @@ impl Lane {
         }
     }
 
+    /// Pays for so many bytes more, at least.
+    #[cold]
+    fn prepay(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let bytes = bytes.max(PREPAY);
+        if !self.core.budget.try_take(bytes) {
+            self.core.doorbell.ring();
+            return Err(NoRoom::Full);
+        }
+        self.prepaid += bytes;
+        if self.core.budget.is_tight() {
+            self.core.doorbell.ring();
+        }
+        Ok(())
+    }
+
     /// A span with what belongs to it, and its segment ahead where that is not the last one's.
     fn write_group(&mut self, segment: &Arc<Segment>, record: SpanRecord, details: &mut Details) -> Result<(), NoRoom> {
         let address = Arc::as_ptr(segment).addr();
         let side_by_side = details.attributes.len() <= MOST_SIDE_BY_SIDE;
         let attributes = if side_by_side { details.attributes.len() } else { 1 };
         let count = 1 + attributes + usize::from(details.rare.is_some());
+        let heap =
+            if side_by_side { heap_of(&details.attributes) } else { Attribute::heap_of_list(&details.attributes) }
+                + details.rare.as_ref().map_or(0, |rare| rare.heap());
+        if heap > self.prepaid {
+            self.prepay(heap - self.prepaid)?;
+        }
         let same = self.last_segment == address && self.producer.fits(count);
         let mut room = self.producer.reserve(count + usize::from(!same))?;
+        // It is at least that, by the lines above.
+        self.prepaid -= heap;
         if !same {
             room.write(Slot::Segment(Arc::clone(segment)));
             self.last_segment = address;
@@ -310,8 +347,15 @@ fn pairs(given: &mut Given, slots: usize) -> impl Iterator<Item = Slot> {
     given.values.iter_mut().take(slots).map(|[one, two]| Slot::Values([one.take(), two.take()]))
 }
 
+/// Bytes that attributes which stand side by side have on the heap. Most have none.
+#[inline(always)]
+fn heap_of(attributes: &[Attribute]) -> usize {
+    attributes.iter().filter(|one| !one.is_inline()).map(Attribute::heap).sum()
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
+        self.core.budget.give_back(self.prepaid);
         self.core.dismiss(self.counters, self.thread);
     }
 }

@@ -271,8 +271,8 @@ impl Options {
     /// holds a burst of 300,000 spans and is little beside a service that makes such bursts. Memory is taken when
     /// it is needed and given back.
     ///
-    /// When three quarters of it are used, whole traces are dropped, the oldest first, and counted as
-    /// `buffer_overflow`. Only when the flusher gets no chance to do so does a span that ends find no room; then it is
+    /// When half of it is used, traces no longer wait for late children. When three quarters are used, whole traces are dropped, the oldest
+    /// first, and counted as `buffer_overflow`. Only when the flusher gets no chance to do so does a span that ends find no room; then it is
     /// counted as `queue_overflow`.
     #[must_use]
     pub fn max_buffer_bytes(mut self, bytes: usize) -> Self {

@@ -5,9 +5,10 @@
 //! 1. A trace has at most one open batch; it may have any number of due ones, which are older.
 //! 2. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
 //!    not run backwards. Their entries name a batch by its serial number; one whose batch has become due by
-//!    other means is passed over.
-//! 3. The budget is charged for what is in here, and for batches that were taken and not discharged, and for nothing else.
+//!    other means is passed over. Each open batch has an entry in `by_age`.
+//! 3. The budget is charged for what is in here once a drain has settled, and for batches that were taken and not discharged, and for nothing else.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use crate::record::Slot;
 use crate::scrub::Privacy;
 use crate::segment::Segment;
 
-/// A batch is full when its JSON is likely to reach this, or an eighth of the bound. (span buffer, Sentry's SDK
-/// documents: 5 MiB, and never above 10)
+/// A batch is full when its JSON is likely to reach this, or a twelfth of the bound, so that the envelope fits
+/// into the eighth that threads leave to the flusher, also where it becomes half as large again. (span buffer, Sentry's SDK documents:
+/// 5 MiB, and never above 10)
 const FULL_BYTES: usize = 5 << 20;
 
 /// Entries of `by_age` beyond the open batches at which the passed-over ones are swept out.
@@ -119,12 +121,18 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Batches {
     budget: Arc<Budget>,
+    /// What the budget is charged for them.
+    charged: Cell<usize>,
+    /// What was added since the last charge and is charged to the budget by the thread that ended it: what spans have on the heap.
+    handed_over: Cell<usize>,
     full_bytes: usize,
     pub(super) spare: Spare,
     open: HashMap<u128, Batch>,
     /// The open batch that is being added to; it is in `open` otherwise.
     current: Option<Batch>,
     due: VecDeque<Batch>,
+    /// How many of the due ones each trace has, so that a trace with one only is dropped without a look at all of them.
+    due_of: HashMap<u128, usize>,
     by_age: VecDeque<(Instant, u128, u64)>,
     by_end: VecDeque<(Instant, u128, u64)>,
     last_serial: u64,
@@ -134,12 +142,15 @@ pub(super) struct Batches {
 impl Batches {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Batches {
-            full_bytes: FULL_BYTES.min(budget.limit() / 8),
+            full_bytes: FULL_BYTES.min(budget.limit() / 12),
             spare: Spare::within(budget.limit()),
             budget,
+            charged: Cell::new(0),
+            handed_over: Cell::new(0),
             open: HashMap::new(),
             current: None,
             due: VecDeque::new(),
+            due_of: HashMap::new(),
             by_age: VecDeque::new(),
             by_end: VecDeque::new(),
             last_serial: 0,
@@ -193,6 +204,7 @@ impl Batches {
                 self.by_end.push_back((now + HOLD, batch.trace, batch.serial));
             }
         }
+        self.handed_over.set(self.handed_over.get() + slot.heap());
         batch.pile.push(slot, known, privacy, &mut self.spare);
     }
 
@@ -220,43 +232,74 @@ impl Batches {
                 if batch.ending {
                     batch.pile.settle();
                 }
-                charge(&self.budget, &mut batch);
+                self.charge(&mut batch);
                 self.open.insert(batch.trace, batch);
             }
         }
     }
 
+    /// Charges the budget for what was added to a batch since the last time.
+    fn charge(&self, batch: &mut Batch) {
+        let bytes = size_of::<Batch>() + batch.pile.bytes();
+        let more = bytes.saturating_sub(batch.charged);
+        batch.charged += more;
+        self.charged.set(self.charged.get() + more);
+        self.budget.give_back(self.handed_over.take());
+        self.budget.take(more);
+    }
+
     fn enqueue(&mut self, mut batch: Batch) {
-        batch.pile.settle();
-        charge(&self.budget, &mut batch);
         self.last_number += 1;
         batch.number = self.last_number;
+        *self.due_of.entry(batch.trace).or_default() += 1;
         self.due.push_back(batch);
     }
 
-    /// Makes due what has waited long enough.
-    pub(super) fn make_due(&mut self, now: Instant) {
-        for queue in [&mut self.by_end, &mut self.by_age] {
-            while let Some(&(at, trace, serial)) = queue.front() {
-                let open = self.open.get(&trace).is_some_and(|batch| batch.serial == serial);
-                if open && at > now {
-                    break;
-                }
-                queue.pop_front();
-                if open {
-                    if let Some(mut batch) = self.open.remove(&trace) {
-                        batch.pile.settle();
-                        self.last_number += 1;
-                        batch.number = self.last_number;
-                        self.due.push_back(batch);
-                    }
-                }
+    fn pop_due(&mut self) -> Option<Batch> {
+        let batch = self.due.pop_front()?;
+        if let Some(count) = self.due_of.get_mut(&batch.trace) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.due_of.remove(&batch.trace);
             }
+        }
+        Some(batch)
+    }
+
+    /// Makes due what has waited long enough. When memory is short, a trace whose segment has ended does not wait for late children:
+    /// it would be dropped before they come. (behaviour 45)
+    pub(super) fn make_due(&mut self, now: Instant) {
+        let ended_by = if self.is_half_full() { now + HOLD } else { now };
+        while let Some(batch) = self.take_open(|batches| &mut batches.by_end, ended_by) {
+            self.enqueue(batch);
+        }
+        while let Some(batch) = self.take_open(|batches| &mut batches.by_age, now) {
+            self.enqueue(batch);
         }
         if self.by_age.len() > 2 * self.open.len() + SWEEP_ABOVE {
             let open = &self.open;
             self.by_age.retain(|(_, trace, serial)| open.get(trace).is_some_and(|batch| batch.serial == *serial));
         }
+    }
+
+    /// Takes the open batch that is first in a queue, if its time is not after this one.
+    fn take_open(&mut self, queue: fn(&mut Self) -> &mut VecDeque<(Instant, u128, u64)>, by: Instant) -> Option<Batch> {
+        while let Some(&(at, trace, serial)) = queue(self).front() {
+            let open = self.open.get(&trace).is_some_and(|batch| batch.serial == serial);
+            if open && at > by {
+                return None;
+            }
+            queue(self).pop_front();
+            if open {
+                return self.open.remove(&trace);
+            }
+        }
+        None
+    }
+
+    fn take_oldest_open(&mut self) -> Option<Batch> {
+        let (last, ..) = *self.by_age.back()?;
+        self.take_open(|batches| &mut batches.by_age, last)
     }
 
     /// Makes due whatever there is, oldest first.
@@ -271,13 +314,25 @@ impl Batches {
         self.by_end.clear();
     }
 
-    /// Takes the batch that has been due for longest. The budget is charged for it until [`discharge`](Self::discharge).
+    /// Takes the batch that has been due for longest; or else, when memory is short, the oldest there is, which would be the next
+    /// to be dropped. The budget is charged for it until [`discharge`](Self::discharge).
     pub(super) fn next_due(&mut self) -> Option<Batch> {
-        self.due.pop_front()
+        if self.due.is_empty() && self.is_half_full() {
+            if let Some(oldest) = self.take_oldest_open() {
+                self.enqueue(oldest);
+            }
+        }
+        self.pop_due()
+    }
+
+    /// Half of the bound is used; at three quarters traces are dropped.
+    fn is_half_full(&self) -> bool {
+        self.budget.used() > self.budget.limit() / 2
     }
 
     /// Gives back what the budget was charged for batches that were taken.
     pub(super) fn discharge(&self, bytes: usize) {
+        self.charged.set(self.charged.get().saturating_sub(bytes));
         self.budget.give_back(bytes);
     }
 
@@ -304,34 +359,25 @@ impl Batches {
         at(&self.by_age).into_iter().chain(at(&self.by_end)).min()
     }
 
+    /// Whether there is so much that the oldest trace is to be dropped. Where it is the threads that fill the bound faster than they can be
+    /// drained, a quarter of it stays with what was drained: to drop that too would make room for them, and leave nothing to send.
+    pub(super) fn are_too_much(&self) -> bool {
+        self.budget.is_over() && self.charged.get() > self.budget.limit() / 4 || self.budget.is_spent()
+    }
+
     /// Drops everything of the oldest trace, and says how many spans that were.
     pub(super) fn drop_oldest_trace(&mut self) -> Option<u64> {
         self.settle();
-        let oldest_open = || self.open.values().min_by_key(|batch| batch.serial).map(|batch| batch.trace);
-        let trace = self.due.front().map(|batch| batch.trace).or_else(oldest_open)?;
-        let mut spans = 0;
-        let budget = &self.budget;
-        let mut discard = |batch: &Batch| {
-            budget.give_back(batch.charged);
-            spans += batch.spans as u64;
-        };
-        self.due.retain(|batch| {
-            let other = batch.trace != trace;
-            if !other {
-                discard(batch);
-            }
-            other
-        });
-        if let Some(batch) = self.open.remove(&trace) {
-            discard(&batch);
+        let oldest = self.pop_due().or_else(|| self.take_oldest_open())?;
+        let trace = oldest.trace;
+        let mut dropped: Vec<Batch> = self.open.remove(&trace).into_iter().collect();
+        if self.due_of.remove(&trace).is_some() {
+            let (of_trace, others) = self.due.drain(..).partition::<VecDeque<_>, _>(|batch| batch.trace == trace);
+            self.due = others;
+            dropped.extend(of_trace);
         }
-        Some(spans)
+        dropped.push(oldest);
+        self.discharge(dropped.iter().map(Batch::charged).sum());
+        Some(dropped.iter().map(Batch::spans).sum())
     }
-}
-
-/// Charges the budget for what was added to a batch since the last time.
-fn charge(budget: &Budget, batch: &mut Batch) {
-    let bytes = size_of::<Batch>() + batch.pile.bytes();
-    budget.take(bytes.saturating_sub(batch.charged));
-    batch.charged = batch.charged.max(bytes);
 }

@@ -319,7 +319,9 @@ impl Flusher {
     }
 
     fn has_room(&self) -> bool {
-        self.transport.queued_bytes() < self.most_queued
+        let queued = self.transport.queued_bytes();
+        // One is always in the making, however little room there is.
+        queued == 0 || queued < self.most_queued && !self.core.budget.is_spent()
     }
 
     /// The batch that has been due for longest, of those that are not dropped.
@@ -584,7 +586,7 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
     /// Drops whole traces, the oldest first, while the bound is close. (behaviour 45)
     fn breathe(&mut self) {
         self.batches.settle();
-        while self.core.budget.is_over() {
+        while self.batches.are_too_much() {
             let Some(spans) = self.batches.drop_oldest_trace() else { break };
             self.core.losses.add(LossReason::BufferOverflow, spans);
         }

@@ -342,6 +342,7 @@ mod tests {
                 thread: number as u32,
                 is_segment: number % 3 == 0,
                 error: number % 5 == 0,
+                by_site: false,
             }));
             let attribute = |at: usize| Attribute { key: "key".into(), value: Value::of(number * 1000 + at) };
             match number {

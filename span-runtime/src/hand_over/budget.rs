@@ -28,12 +28,8 @@ impl Budget {
     /// Takes `bytes` for a thread that ends spans, if they are to be had: an eighth of the limit stays with the flusher,
     /// which for a moment has twice what it is moving. A count only: it orders nothing else, so relaxed is enough.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.limit - self.limit / 8;
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
+        let with = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most_of_threads());
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
     }
 
     /// Takes `bytes` whether or not they fit: for the flusher, which makes room right after.
@@ -50,6 +46,15 @@ impl Budget {
     /// find room.
     pub(crate) fn is_over(&self) -> bool {
         self.used() > self.limit / 4 * 3
+    }
+
+    /// Above what the threads may fill. The flusher keeps to it as well, except with the envelope that it is making.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.used() > self.most_of_threads()
+    }
+
+    fn most_of_threads(&self) -> usize {
+        self.limit - self.limit / 8
     }
 
     /// Above a quarter: worth waking the flusher before its nap is over.

@@ -62,6 +62,7 @@ pub(crate) fn hand_over<T, C>(budget: Arc<Budget>, doorbell: Arc<Doorbell>) -> (
         ring: ring_out,
         pool: pool_in,
         pooled: source.pool.clone(),
+        chunks_a_breath: (most_chunks / 64).clamp(1, MOST_CHUNKS_A_BREATH),
         budget,
         live: Vec::new(),
     };
@@ -307,6 +308,8 @@ pub(crate) struct Consumer<T, C> {
     pool: Sender<SharedChunk<T>>,
     pooled: Receiver<SharedChunk<T>>,
     budget: Arc<Budget>,
+    /// How many chunks a drain takes before it lets the sink make room: a small part of the bound.
+    chunks_a_breath: usize,
     live: Vec<(SharedChunk<T>, C)>,
 }
 
@@ -315,12 +318,12 @@ pub(crate) trait Sink<T, C> {
     /// Takes an item. `context` starts at its default in each chunk and is kept from item to item of it.
     fn take(&mut self, context: &mut C, item: T);
 
-    /// Is called every [`CHUNKS_A_BREATH`] chunks: the memory of those is free again, what was taken from them is not.
+    /// Is called every few chunks: the memory of those is free again, what was taken from them is not.
     fn breathe(&mut self) {}
 }
 
-/// How many chunks a drain takes before it lets the sink make room.
-const CHUNKS_A_BREATH: usize = 16;
+/// The most chunks that a drain takes before it lets the sink make room.
+const MOST_CHUNKS_A_BREATH: usize = 16;
 
 impl<T, C: Default> Consumer<T, C> {
     /// Takes everything that was published before the call, and returns how many items that were.
@@ -328,7 +331,7 @@ impl<T, C: Default> Consumer<T, C> {
         while let Ok(chunk) = self.ring.try_recv() {
             self.live.push((chunk, C::default()));
         }
-        let (pool, budget) = (&self.pool, &self.budget);
+        let (pool, budget, chunks_a_breath) = (&self.pool, &self.budget, self.chunks_a_breath);
         let (mut count, mut chunks) = (0, 0);
         self.live.retain_mut(|(chunk, context)| {
             count += chunk.take_published(|item| sink.take(context, item));
@@ -336,7 +339,7 @@ impl<T, C: Default> Consumer<T, C> {
             if finished {
                 recycle(pool, budget, chunk);
                 chunks += 1;
-                if chunks % CHUNKS_A_BREATH == 0 {
+                if chunks % chunks_a_breath == 0 {
                     sink.breathe();
                 }
             }
