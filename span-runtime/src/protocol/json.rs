@@ -2,6 +2,10 @@
 //!
 //! Escaping and the printing of floats are serde_json's. Writing into a `Vec` cannot fail, and neither can
 //! serialising a string or a number, so nothing here returns an error.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "what is taken off is part of what it is taken from, and 64 bits of nanoseconds leave room for all sums"
+)]
 
 use std::io::Write as _;
 
@@ -30,6 +34,7 @@ pub(crate) fn boolean(buffer: &mut Vec<u8>, value: bool) {
 }
 
 /// 16 lowercase hexadecimal digits.
+#[expect(clippy::indexing_slicing, reason = "eight bytes are sixteen digits, and half a byte is below sixteen")]
 pub(crate) fn hex64(buffer: &mut Vec<u8>, number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 16];
