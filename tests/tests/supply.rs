@@ -195,14 +195,8 @@ fn table(text: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
 
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }
 
 // The list is that of Linux: other platforms have other crates below those that ask for the time or for memory.

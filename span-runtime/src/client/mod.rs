@@ -158,7 +158,7 @@ impl Core {
         let next = if healthy { halvings.saturating_sub(1) } else { halvings.saturating_add(1).min(MOST_HALVINGS) };
         if next != halvings {
             self.halvings.store(next, Ordering::Relaxed);
-            log::debug!("sentry: the sample rate is lowered by a factor of {}", 1_u32 << next);
+            tell(true, format_args!("the sample rate is lowered by a factor of {}", 1_u32 << next));
         }
     }
 

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::body::Body;
 #[cfg(feature = "tls")]
 use super::handshake::Handshake;
-use super::{CONTENT_TYPE, MOST_HEADER_BYTES, Response, Transport, TransportError, auth};
+use super::{CONTENT_TYPE, MOST_HEADER_BYTES, Response, Transport, TransportError, auth, say};
 use crate::client::Settings;
 use crate::protocol::CLIENT;
 
@@ -93,10 +93,9 @@ impl Http {
                 // Its destructor might panic again.
                 std::mem::forget(payload);
                 self.broken = true;
-                log::error!(
-                    "sentry: the HTTP client panicked. If the message above is about rustls's CryptoProvider: the program links two \
-                     of them, and has to install one at its start; or take span-runtime's pooled transport"
-                );
+                let about = "If the message above is about rustls's CryptoProvider: the program links two of them, and has to install one at \
+                             its start; or take span-runtime's pooled transport";
+                say(log::Level::Error, format_args!("the HTTP client panicked. {about}"));
                 Err(TransportError::new("the HTTP client panicked"))
             }
         }

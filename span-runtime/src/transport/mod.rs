@@ -25,6 +25,7 @@ mod worker;
 use std::fmt;
 
 use crate::client::{InitError, Settings};
+use crate::context;
 use crate::protocol::CLIENT;
 
 pub(crate) use sender::{Outgoing, Sender};
@@ -107,6 +108,11 @@ pub(crate) fn over_http(settings: &Settings) -> Result<Box<dyn Transport>, InitE
 /// One that sends to a viewer at this URL and nowhere else.
 pub(crate) fn to_viewer(url: &str) -> Box<dyn Transport> {
     Box::new(http::Http::to_viewer(url))
+}
+
+/// Says something through `log`. A logger is the user's code: it may be instrumented, or panic.
+fn say(level: log::Level, what: fmt::Arguments<'_>) {
+    context::call_user(|| log::log!(level, "sentry: {what}"));
 }
 
 /// The type of what is sent.

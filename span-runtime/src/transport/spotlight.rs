@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::backoff::Backoff;
 use super::http::Http;
-use super::{Response, Transport, TransportError};
+use super::{Response, Transport, TransportError, say};
 use crate::context;
 
 /// Bytes of envelopes that may wait for the viewer.
@@ -95,7 +95,11 @@ impl Viewer {
     fn failed(&mut self, error: &TransportError) {
         self.backoff.failed(Instant::now());
         if !std::mem::replace(&mut self.told, true) {
-            log::warn!("sentry: Spotlight cannot be shown anything at {}: {error}. This is said once", self.url);
+            let url = &self.url;
+            say(
+                log::Level::Warn,
+                format_args!("Spotlight cannot be shown anything at {url}: {error}. This is said once"),
+            );
         }
     }
 }

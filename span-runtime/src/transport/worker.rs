@@ -11,9 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
+use log::Level;
 
 use super::Transport;
 use super::backoff::Backoff;
+use super::say;
 use super::sender::{Outgoing, Queued, Shared, lock};
 use crate::client::{Core, LossReason};
 use crate::context;
@@ -139,7 +141,7 @@ impl Worker {
             Err(payload) => {
                 // Its destructor is the user's too, and might panic again.
                 std::mem::forget(payload);
-                log::error!("sentry: the transport panicked; the spans of its envelope are lost");
+                say(Level::Error, format_args!("the transport panicked; the spans of its envelope are lost"));
                 Err(Failure::Lost(LossReason::InternalSdkError))
             }
         }
@@ -153,7 +155,7 @@ impl Worker {
                 Ok(Taken::Yes)
             }
             429 => {
-                log::debug!("sentry: the server asks for a pause");
+                say(Level::Debug, format_args!("the server asks for a pause"));
                 Ok(Taken::RateLimited)
             }
             400..=499 => {
@@ -166,7 +168,7 @@ impl Worker {
             _ => return Err(self.unanswered(format_args!("status {status}"))),
         };
         if self.backoff.succeeded() {
-            log::info!("sentry: the server answers again");
+            say(Level::Info, format_args!("the server answers again"));
         }
         outcome
     }
@@ -174,21 +176,24 @@ impl Worker {
     /// Said once, until something changes: a wrong DSN would fill the log otherwise.
     fn tell_refusal(&mut self, status: u16, size: usize) {
         if status == 413 && !std::mem::replace(&mut self.told_too_large, true) {
-            log::error!(
-                "sentry: the server refused an envelope of {size} bytes as too large; its spans are lost. This is said once"
+            say(
+                Level::Error,
+                format_args!(
+                    "the server refused an envelope of {size} bytes as too large; its spans are lost. This is said once"
+                ),
             );
         } else if status != 413 && self.told.replace(status) != Some(status) {
-            log::warn!("sentry: the server refused an envelope with status {status}; its spans are lost");
+            say(Level::Warn, format_args!("the server refused an envelope with status {status}; its spans are lost"));
         } else {
-            log::debug!("sentry: the server refused an envelope of {size} bytes with status {status}");
+            say(Level::Debug, format_args!("the server refused an envelope of {size} bytes with status {status}"));
         }
     }
 
     fn unanswered(&mut self, why: fmt::Arguments<'_>) -> Failure {
         if self.backoff.failed(Instant::now()) {
-            log::warn!("sentry: an envelope could not be sent, and what waits is tried again: {why}");
+            say(Level::Warn, format_args!("an envelope could not be sent, and what waits is tried again: {why}"));
         } else {
-            log::debug!("sentry: an envelope could not be sent: {why}");
+            say(Level::Debug, format_args!("an envelope could not be sent: {why}"));
         }
         Failure::Unanswered
     }
