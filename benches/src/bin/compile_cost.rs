@@ -1,6 +1,6 @@
 //! What a thousand annotated functions cost the compiler, and how much code each becomes.
 //!
-//! `cargo run --release -p benches --bin compile_cost [-- ROUNDS [FUNCTIONS]]`
+//! `cargo run --release -p benches --bin compile_cost [-- ROUNDS [FUNCTIONS [FORM]]]`
 //!
 //! It writes a crate for each way to annotate functions, and one without annotations, into `target/compile_cost`, builds what they depend on, and then
 //! builds each of them again and again, round by round. Printed are the least CPU seconds (of cargo and rustc together, in user mode, because
@@ -160,10 +160,10 @@ fn children_seconds() -> io::Result<f64> {
     ticks.map(|ticks| ticks / TICKS).ok_or_else(|| io::Error::other(format!("/proc/self/stat is {stat}")))
 }
 
-fn measure(rounds: usize, functions: usize) -> io::Result<()> {
+fn measure(rounds: usize, functions: usize, only: Option<&str>) -> io::Result<()> {
     let bench = Bench::write(functions)?;
     let name = |form: &str, way: &str| format!("{form}-{way}");
-    for (form, _) in FORMS {
+    for (form, _) in FORMS.into_iter().filter(|(form, _)| only.is_none_or(|only| only == *form)) {
         let mut least = [[f64::INFINITY; PROFILES.len()]; WAYS.len()];
         for round in 0..=rounds {
             for (way, least) in WAYS.iter().zip(&mut least) {
@@ -198,7 +198,7 @@ fn measure(rounds: usize, functions: usize) -> io::Result<()> {
 
 fn main() -> ExitCode {
     let number = |at, otherwise| env::args().nth(at).and_then(|number| number.parse().ok()).unwrap_or(otherwise);
-    match measure(number(1, 3), number(2, 1000)) {
+    match measure(number(1, 3), number(2, 1000), env::args().nth(3).as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
