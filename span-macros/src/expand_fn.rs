@@ -11,7 +11,7 @@ use crate::errors::Ctxt;
 use crate::expand::{Held, Printer, Value, nested, ours, ours_at};
 use crate::item::{Function, regroup};
 use crate::tail::AsyncTail;
-use crate::types::{erase_impl_trait, future_output, is_callable, is_never, opaque_bounds};
+use crate::types::{erase_impl_trait, future_output, is_callable, is_never, is_no_result, opaque_bounds};
 use crate::valid;
 
 /// The whole of `#[span(args)] item`. A mistake never costs the item: it is emitted unchanged
@@ -76,6 +76,11 @@ impl Body<'_> {
     /// }
     /// ```
     ///
+    /// where its type says that it cannot:
+    /// ```text
+    /// fn f(args) -> Ret { let __span_held = enter(&SITE); call(move || -> Ret { body }) }
+    /// ```
+    ///
     /// and where there is no value, or one that must stay the tail expression:
     /// ```text
     /// fn f(args) { let __span_held = enter(&SITE); { body } }
@@ -84,13 +89,17 @@ impl Body<'_> {
         let rt = &self.printer.rt;
         let start = self.printer.start(Held::Current);
         let body = &self.function.body;
-        let records = self.options.given("err").or(self.options.given("ret")).is_some();
+        let records = self.records();
         let Some(ty) = self.function.output().filter(|ty| !is_never(ty) && (records || !is_callable(ty))) else {
             let (binding, _) = self.printer.binding(false);
             let body = nested(body);
             return quote_spanned!(ours()=> #binding = #start; #body);
         };
         let ret = erase_impl_trait(ty);
+        if !records && is_no_result(ty) {
+            let (binding, _) = self.printer.binding(false);
+            return quote_spanned!(ours()=> #binding = #start; #rt::call(move || -> #ret #body));
+        }
         let (binding, outcome) = self.printer.binding(true);
         let report = self.printer.report(Value::Owned, &outcome);
         quote_spanned! {ours()=>
@@ -200,12 +209,18 @@ impl Body<'_> {
         quote_spanned!(ours()=> let __span_held = #start; #stream)
     }
 
+    /// Whether something of the value is to be recorded, and not only whether it is an error.
+    fn records(&self) -> bool {
+        self.options.given("err").or(self.options.given("ret")).is_some()
+    }
+
     /// `instrument(__span_held, async move { <hint>; body }, outcome)`, or its like
     fn instrumented(&self, held: Held, keywords: &TokenStream, body: &Group, output: Output<'_>) -> TokenStream {
         let hint = output.hint();
         let body = nested(body);
         let future = quote_spanned!(ours()=> #keywords { #hint #body });
-        let outcome = self.printer.future_outcome(output.may_be_a_result());
+        let looked_at = if self.records() { output.has_a_value() } else { output.may_be_a_result() };
+        let outcome = self.printer.future_outcome(looked_at);
         let span = quote_spanned!(ours()=> __span_held);
         self.printer.instrument(held, &span, &future, &outcome)
     }
@@ -235,10 +250,17 @@ impl Output<'_> {
         }
     }
 
-    fn may_be_a_result(self) -> bool {
+    fn has_a_value(self) -> bool {
         match self {
             Output::Unknown => true,
             Output::Declared(ty) => ty.is_some_and(|ty| !is_never(ty)),
+        }
+    }
+
+    fn may_be_a_result(self) -> bool {
+        match self {
+            Output::Unknown => true,
+            Output::Declared(ty) => ty.is_some_and(|ty| !is_no_result(ty)),
         }
     }
 }

@@ -128,6 +128,39 @@ fn a_function_with_a_value_has_its_outcome_looked_at() {
     assert_eq!(expansion.to_string(), expected.to_string());
 }
 
+// behaviours 15, 22
+#[test]
+fn a_value_is_looked_at_where_it_may_be_a_result_or_is_to_be_recorded() {
+    let looked_at = |args: TokenStream, item: TokenStream| {
+        let text = expand_fn::span(args, item).to_string();
+        let (probed, returned) = (text.contains("Probe"), text.contains("returned"));
+        (probed, returned)
+    };
+    for ty in ["u64", "bool", "&str", "(A, B)", "[u8; 4]", "*const u8", "fn()", "(u64)"] {
+        let ty: TokenStream = ty.parse().expect("a type");
+        assert_eq!(looked_at(quote!(), quote!(fn f() -> #ty { g() })), (false, false), "{ty}");
+        assert_eq!(looked_at(quote!(), quote!(async fn f() -> #ty { g() })), (false, false), "{ty}");
+        assert_eq!(looked_at(quote!(ret), quote!(fn f() -> #ty { g() })), (true, true), "{ty}");
+        assert_eq!(looked_at(quote!(ret), quote!(async fn f() -> #ty { g() })), (true, true), "{ty}");
+    }
+    for ty in ["Result<u64, E>", "io::Result<()>", "String", "Outcome", "T", "impl Copy", "a::u64", "Self"] {
+        let ty: TokenStream = ty.parse().expect("a type");
+        assert_eq!(looked_at(quote!(), quote!(fn f() -> #ty { g() })), (true, false), "{ty}");
+        assert_eq!(looked_at(quote!(), quote!(async fn f() -> #ty { g() })), (true, false), "{ty}");
+    }
+    let closure = "move || -> u64 { g () }";
+    let text = expand_fn::span(
+        quote!(),
+        quote!(
+            fn f() -> u64 {
+                g()
+            }
+        ),
+    )
+    .to_string();
+    assert!(text.ends_with(&format!("call ({closure}) }}")), "{text}");
+}
+
 // behaviour 22
 #[test]
 fn a_block_stays_a_block() {

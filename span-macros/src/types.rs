@@ -58,6 +58,21 @@ pub(crate) fn is_never(ty: &Type) -> bool {
     }
 }
 
+/// Whether the type says by itself that its values are no `Result`s, so that nothing needs to look at one.
+pub(crate) fn is_no_result(ty: &Type) -> bool {
+    const PRIMITIVES: &[&str] = &[
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
+        "usize",
+    ];
+    match ty {
+        Type::Never(_) | Type::Tuple(_) | Type::Reference(_) | Type::Ptr(_) | Type::Array(_) | Type::FnPtr(_) => true,
+        Type::Paren(inner) => is_no_result(&inner.elem),
+        Type::Group(inner) => is_no_result(&inner.elem),
+        Type::Path(path) => path.path.get_ident().is_some_and(|name| PRIMITIVES.iter().any(|known| name == known)),
+        _ => false,
+    }
+}
+
 /// `impl Trait` as the whole type: its bounds.
 pub(crate) fn opaque_bounds(ty: &Type) -> Option<impl Iterator<Item = &Path>> {
     match ty {

@@ -40,21 +40,50 @@
 //! * `testing`: a capture transport, a loopback receiver and traces as text, for tests of instrumented code.
 //! * `off`: every macro hands its item back untouched.
 #![deny(unsafe_code)]
+// Instrumentation must not end its host: what can panic is gone, or says beside it why it does not. Arithmetic can only where a build
+// asks for checks of overflow; it says the same, a file at a time.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 mod api;
+#[allow(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 mod attributes;
 mod client;
 mod clock;
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "the depth of a stack is that of the frames that were pushed, and nothing is taken from it without a look at the top"
+)]
 mod context;
 mod filter;
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "lengths of what is in memory; numbers of batches, which go up from 1; and some seconds after now"
+)]
 mod flusher;
 #[cfg(fuzzing)]
 #[doc(hidden)]
-#[allow(missing_docs, reason = "for the fuzz targets")]
+#[allow(missing_docs, clippy::expect_used, clippy::panic, reason = "for the fuzz targets")]
 pub mod fuzzing;
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a slot's number is below `CAPACITY`, and parts of the limit are below the limit"
+)]
 mod hand_over;
 mod hook;
 mod ids;
@@ -72,6 +101,15 @@ mod sampling;
 mod scrub;
 mod segment;
 #[cfg(any(test, feature = "testing"))]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "it runs in tests, which say by a panic what is wrong"
+)]
 pub mod testing;
 pub mod transport;
 

@@ -7,6 +7,7 @@
 //!
 //! Invariant: in the order of a chunk, every span follows a [`Slot::Segment`] with nothing but slots of that segment
 //! between; and the slots that belong to a span follow it directly.
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 
 use std::borrow::Cow;
 use std::panic::Location;
@@ -190,6 +191,7 @@ impl Callsite {
     /// Spans from here have these attributes: each key with its value if that is a literal; the others are handed over at each start, in
     /// this order.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "below the length; and run by the compiler only, which would find it")]
     pub const fn attributes(mut self, attributes: &'static [(&'static str, Option<&'static str>)]) -> Self {
         self.attributes = attributes;
         let mut at = 0;

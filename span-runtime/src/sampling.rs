@@ -6,6 +6,10 @@
 //! 2. What is decided here is `sample_rand < rate`, strictly, so that 0 samples nothing and 1 everything; and whoever decides by the same
 //!    number and a higher rate samples what is sampled here.
 //! 3. The sampler runs with nothing locked or borrowed, and spans that it starts record nothing.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "one less than a number that was seen to be more than 0, or than a million"
+)]
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,6 +7,10 @@
 //! 1. What is cleaned is clean: to clean it again changes nothing.
 //! 2. A text in which there is nothing to clean is not copied.
 //! 3. The time is linear in the length of the text.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions in texts, and lengths of texts, that are in memory; a suffix is no longer than its text"
+)]
 
 use std::borrow::Cow;
 

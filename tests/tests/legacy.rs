@@ -536,3 +536,29 @@ fn the_lifecycles_of_the_options_and_of_the_crate_must_agree() {
     let _entered = runtime.enter();
     assert!(begin("nothing").trace_id().is_none());
 }
+
+// behaviours 37, 55
+#[test]
+fn transactions_are_filtered_as_spans_are() {
+    let harness = Harness::new();
+    let url = "GET https://user:hunter2@h/?token=hunter2";
+    let transaction = start_transaction(TransactionContext::new(url, "test"));
+    transaction.set_tag("api_key", "hunter2");
+    transaction.set_data("password", "hunter2");
+    transaction.set_data("user.email", "jane@example.com");
+    let child = transaction.start_child("test", url);
+    child.set_tag("session.id", "hunter2");
+    child.set_data("url.query", "token=hunter2");
+    child.set_data("user.name", "jane");
+    child.finish();
+    transaction.finish();
+    let (envelope, event) = harness.finish().remove(0);
+    let raw = String::from_utf8_lossy(&envelope.raw);
+    assert!(!raw.contains("hunter2") && !raw.contains("jane"), "{raw}");
+    let clean = "GET https://[Filtered]:[Filtered]@h/?token=[Filtered]";
+    assert_eq!((&event["transaction"], &children(&event)[0]["description"]), (&clean.into(), &clean.into()));
+    assert_eq!(event["tags"]["api_key"], "[Filtered]");
+    assert_eq!(event["contexts"]["trace"]["data"], serde_json::json!({ "password": "[Filtered]" }));
+    assert_eq!(children(&event)[0]["tags"]["session.id"], "[Filtered]");
+    assert_eq!(children(&event)[0]["data"], serde_json::json!({ "url.query": "token=[Filtered]" }));
+}

@@ -63,7 +63,7 @@ fn close_all() {
     });
     // All of them first, so that they close side by side.
     for (deadline, answer) in closing.collect::<Vec<_>>().into_iter().flatten() {
-        poll(&answer, deadline + MARGIN);
+        poll(&answer, deadline.checked_add(MARGIN).unwrap_or(deadline));
     }
 }
 

@@ -1,4 +1,5 @@
 //! Making a runtime, installing it, and ending it.
+#![expect(clippy::arithmetic_side_effects, reason = "a day and less after now is a time")]
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Counts of spans that were not sent, by reason. (behaviour 49)
+#![expect(clippy::arithmetic_side_effects, reason = "64 bits count spans for longer than a machine lasts")]
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,12 +78,13 @@ const COUNT: usize = LossReason::ALL.len();
 pub(crate) struct Losses([AtomicU64; COUNT]);
 
 impl Losses {
+    #[expect(clippy::indexing_slicing, reason = "there is a counter for each reason")]
     pub(crate) fn add(&self, reason: LossReason, count: u64) {
         self.0[reason as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn snapshot(&self) -> LossCounts {
-        LossCounts(std::array::from_fn(|index| self.0[index].load(Ordering::Relaxed)))
+        LossCounts(self.0.each_ref().map(|count| count.load(Ordering::Relaxed)))
     }
 }
 
@@ -92,6 +94,7 @@ pub struct LossCounts(pub(crate) [u64; COUNT]);
 
 impl LossCounts {
     /// How many for this reason.
+    #[expect(clippy::indexing_slicing, reason = "there is a count for each reason")]
     pub fn get(&self, reason: LossReason) -> u64 {
         self.0[reason as usize]
     }
@@ -114,16 +117,25 @@ impl LossCounts {
     }
 
     pub(crate) fn add(&mut self, reason: LossReason, count: u64) {
-        self.0[reason as usize] += count;
+        if let Some(counter) = self.0.get_mut(reason as usize) {
+            *counter += count;
+        }
     }
 
     /// What is here and not in `other`.
     pub(crate) fn since(&self, other: &LossCounts) -> LossCounts {
-        LossCounts(std::array::from_fn(|index| self.0[index].saturating_sub(other.0[index])))
+        self.with(other, u64::saturating_sub)
     }
 
     pub(crate) fn plus(&self, other: &LossCounts) -> LossCounts {
-        LossCounts(std::array::from_fn(|index| self.0[index] + other.0[index]))
+        self.with(other, |count, more| count + more)
+    }
+
+    fn with(mut self, other: &LossCounts, f: impl Fn(u64, u64) -> u64) -> LossCounts {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count = f(*count, other);
+        }
+        self
     }
 }
 

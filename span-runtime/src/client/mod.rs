@@ -7,6 +7,11 @@ pub(crate) mod fork;
 pub(crate) mod global;
 mod init;
 mod kept;
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "lengths of what is in memory, and 64 bits, which count spans for longer than a machine lasts"
+)]
 mod lane;
 mod losses;
 mod options;
@@ -166,7 +171,7 @@ impl Core {
     /// Lowers the sample rate by one half more, or by one half less. (behaviour 27)
     pub(crate) fn adapt(&self, healthy: bool) {
         let halvings = self.halvings();
-        let next = if healthy { halvings.saturating_sub(1) } else { (halvings + 1).min(MOST_HALVINGS) };
+        let next = if healthy { halvings.saturating_sub(1) } else { halvings.saturating_add(1).min(MOST_HALVINGS) };
         if next != halvings {
             self.halvings.store(next, Ordering::Relaxed);
             let factor = 1_u32 << next;
@@ -247,8 +252,9 @@ impl Core {
             let mut numbers: Vec<u32> =
                 register.threads.iter().filter(|(_, thread)| thread.ended).map(|(number, _)| *number).collect();
             numbers.sort_unstable();
-            for number in &numbers[..numbers.len() / 2] {
-                register.threads.remove(number);
+            numbers.truncate(numbers.len() / 2);
+            for number in numbers {
+                register.threads.remove(&number);
             }
         }
     }

@@ -1,4 +1,5 @@
 //! The numbers, in the process. (behaviour 50)
+#![expect(clippy::arithmetic_side_effects, reason = "64 bits count spans for longer than a machine lasts")]
 
 use std::fmt;
 use std::sync::atomic::Ordering;

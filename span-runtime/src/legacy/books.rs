@@ -1,4 +1,5 @@
 //! What a runtime of the static lifecycle counts. (behaviour 57)
+#![expect(clippy::arithmetic_side_effects, reason = "64 bits count spans for longer than a machine lasts")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,5 @@
 //! A transaction as an envelope. (behaviour 55; transaction payloads, Sentry's event documents)
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 
 use std::borrow::Cow;
 

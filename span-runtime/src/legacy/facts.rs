@@ -1,4 +1,5 @@
 //! What can be set on a transaction and on a child span alike.
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -2,6 +2,10 @@
 //!
 //! Invariant: a parcel is handed to the transport, or its drop counts it lost, wherever that happens: in the channel of a
 //! flusher that has ended, for example.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "lengths of what is in memory; and of the children some are written, not more"
+)]
 
 use std::collections::VecDeque;
 use std::mem;

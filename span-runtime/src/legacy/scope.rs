@@ -25,6 +25,7 @@ pub(super) fn replace(current: Option<TransactionOrSpan>) -> Option<TransactionO
 }
 
 pub(super) fn current() -> Option<TransactionOrSpan> {
+    // Borrowed for a copy of an `Arc` or for a swap only, so that nobody finds it borrowed.
     CURRENT.try_with(|cell| cell.borrow().clone()).ok().flatten()
 }
 

@@ -191,7 +191,7 @@ impl Root {
             facts.status = Some(SpanStatus::InternalError);
         }
         let end = at.map_or_else(|| self.began.later(), UnixNanos::of).max(self.began.wall());
-        let load = Load { spans: 1 + children.len() as u64, transactions: 1 };
+        let load = Load { spans: (children.len() as u64).saturating_add(1), transactions: 1 };
         let start = self.began.wall();
         let finished = Finished { segment: Arc::clone(&self.segment), start, end, facts, children };
         Parcel::new(finished, load).hand_over(core);

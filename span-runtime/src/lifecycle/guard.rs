@@ -1,4 +1,8 @@
 //! What happens when a call of one lifecycle comes to a runtime of the other: a warning, once a call site. (behaviour 3)
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "what is divided by is the alignment of a type, or the length of a table in which there is a place"
+)]
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};

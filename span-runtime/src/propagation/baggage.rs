@@ -4,6 +4,7 @@
 //!
 //! 1. A header is read as a whole or not at all. Only its length is cut, at a member, before anything is read.
 //! 2. What came is what is written: members keep their order, and a value its very characters.
+#![expect(clippy::arithmetic_side_effects, reason = "positions in texts, and lengths of texts, that are in memory")]
 
 use std::borrow::Cow;
 use std::fmt;

@@ -2,6 +2,10 @@
 //!
 //! An item's header states the length of its payload. So the payload is written first, behind a gap that is as wide as the headers can get,
 //! and the headers are then put right in front of it; nothing is moved.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "lengths of what is in memory; a buffer of the writer begins with the gap"
+)]
 
 use crate::clock::UnixNanos;
 use crate::ids::TraceId;
@@ -99,6 +103,7 @@ impl EnvelopeWriter {
     /// The envelope with the spans that were added, and a client report if there is one.
     ///
     /// `trace` is the header's `trace`, as JSON.
+    #[expect(clippy::indexing_slicing, reason = "the buffer begins with a gap, which is never shortened")]
     pub(crate) fn finish(self, trace: &[u8], sent_at: UnixNanos, report: Option<&[u8]>) -> Envelope {
         let EnvelopeWriter { mut buffer, gap, spans } = self;
         buffer.extend_from_slice(AFTER);

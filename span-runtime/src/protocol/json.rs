@@ -2,6 +2,10 @@
 //!
 //! Escaping and the printing of floats are serde_json's; a text that needs no escaping is copied. Writing into a `Vec` cannot fail, and neither can
 //! serialising a string or a number, so nothing here returns an error.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "what is taken off is part of what it is taken from, and 64 bits of nanoseconds leave room for all sums"
+)]
 
 use std::io::Write as _;
 
@@ -60,6 +64,7 @@ pub(crate) fn boolean(buffer: &mut Vec<u8>, value: bool) {
 }
 
 /// 16 lowercase hexadecimal digits.
+#[expect(clippy::indexing_slicing, reason = "eight bytes are sixteen digits, and half a byte is below sixteen")]
 #[inline]
 pub(crate) fn hex64(buffer: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 16];
@@ -82,6 +87,7 @@ const HEX: [[u8; 2]; 256] = pairs(b"0123456789abcdef");
 const DECIMAL: [[u8; 2]; 100] = pairs(b"0123456789");
 
 /// All pairs of these digits, in the order of the numbers that they are.
+#[expect(clippy::indexing_slicing, reason = "run by the compiler only, which would find it")]
 const fn pairs<const DIGITS: usize, const PAIRS: usize>(digits: &[u8; DIGITS]) -> [[u8; 2]; PAIRS] {
     let mut pairs = [[0; 2]; PAIRS];
     let mut at = 0;
@@ -93,6 +99,7 @@ const fn pairs<const DIGITS: usize, const PAIRS: usize>(digits: &[u8; DIGITS]) -
 }
 
 /// The last digits of a number, as many as there is room for, with zeros in front.
+#[expect(clippy::indexing_slicing, reason = "a remainder of 100 is below 100")]
 fn decimals<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
     const { assert!(COUNT % 2 == 0, "they are written in pairs") };
     let mut digits = [b'0'; COUNT];
@@ -137,6 +144,7 @@ pub(crate) fn fraction(buffer: &mut Vec<u8>, number: f64) {
 }
 
 /// The time as RFC 3339 in UTC with milliseconds.
+#[expect(clippy::indexing_slicing, reason = "places in a text of 26 bytes")]
 pub(crate) fn rfc3339(buffer: &mut Vec<u8>, time: UnixNanos) {
     let seconds = time.0 / 1_000_000_000;
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);

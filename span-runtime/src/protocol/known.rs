@@ -4,6 +4,7 @@
 //! whether it stands on every span already, whether its values are secrets) is found out once.
 //!
 //! Invariant: what is found by its address is `'static`, so that nothing else can ever have that address.
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

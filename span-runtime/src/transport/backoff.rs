@@ -1,6 +1,10 @@
 //! How long to leave an endpoint alone that does not take anything: exponential backoff with full jitter.
 //!
 //! It belongs to the endpoint and not to an envelope, so that a full queue does not ask a server that is down once for each.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "some seconds after now is a time, and a part of a duration is a duration"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +26,7 @@ impl Backoff {
     /// lost the same server do not come back at the same moment.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
         let longest = longest(self.failures);
+        // From 0 to 1, which is what `mul_f64` wants to be multiplied by.
         self.next = Some(now + longest.mul_f64(fastrand::f64()));
         self.failures = self.failures.saturating_add(1);
         self.failures == 1

@@ -2,6 +2,7 @@
 //!
 //! It has a thread of its own and a small queue. What does not fit is not shown, and nothing of it is counted: a viewer that is slow, or not
 //! there, changes nothing for anybody else.
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of what is in memory")]
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! The transport's thread: it sends one envelope after the other, again where nobody took it. (behaviour 52)
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "half an hour and less after now is a time: `retry_timeout` is no longer. Between two times there is zero at the least"
+)]
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
