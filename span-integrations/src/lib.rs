@@ -41,3 +41,5 @@ mod common;
 pub mod anyhow;
 #[cfg(feature = "error")]
 pub mod error;
+#[cfg(feature = "tracing")]
+pub mod tracing;

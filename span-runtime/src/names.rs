@@ -137,6 +137,9 @@ pub const CACHE_HIT: &str = "cache.hit";
 /// The bytes of it. (Sentry's conventions)
 pub const CACHE_ITEM_SIZE: &str = "cache.item_size";
 
+/// What a call of a model does: `chat`, `embeddings`, `execute_tool`. (Sentry's conventions, which have it from OpenTelemetry's `gen_ai`)
+pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+
 /// `kafka`. (Sentry's conventions, which have it from OpenTelemetry's `messaging`)
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
 
@@ -146,6 +149,8 @@ pub const CODE_FILE_PATH: &str = "code.file.path";
 pub const CODE_LINE_NUMBER: &str = "code.line.number";
 /// The module around it. (Sentry's conventions, which have it from OpenTelemetry's `code`)
 pub const CODE_NAMESPACE: &str = "code.namespace";
+/// The level that `tracing` gives a span. (this crate's own: Sentry's conventions have one for logs only)
+pub const TRACING_LEVEL: &str = "tracing.level";
 
 /// What Sentry's own names begin with. (Sentry's conventions)
 pub(crate) const SENTRY: &str = "sentry.";

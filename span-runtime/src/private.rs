@@ -92,8 +92,9 @@ pub const fn static_value(text: &'static str) -> Option<Value> {
     Some(Value::from_static(text))
 }
 
+/// Whether a span that starts with this parent may be recorded.
 #[inline(always)]
-fn may_record(parent: &Parent) -> bool {
+pub(crate) fn may_record(parent: &Parent) -> bool {
     match (fast(), &parent.0) {
         (Fast::Recording, ParentKind::Current | ParentKind::OnlyCurrent) => true,
         _ => context::with(|local| local.may_record(parent)) == Some(true),

@@ -13,13 +13,19 @@ pub(crate) fn record(span: &dyn Fail, error: &(dyn Error + 'static), kind: Optio
         span.fail(Vec::new());
         return;
     }
+    let mut attributes = failure(error);
+    attributes.extend(kind.map(|kind| (names::ERROR_TYPE, Value::from_static(kind))));
+    span.fail(attributes);
+}
+
+/// The attributes that tell of an error: its text and those of its causes.
+pub(crate) fn failure(error: &(dyn Error + 'static)) -> Vec<(&'static str, Value)> {
     let causes: Vec<String> = causes(error).map(|cause| cause.to_string()).collect();
     let mut attributes = vec![(names::ERROR_MESSAGE, Value::of(error.to_string()))];
     if !causes.is_empty() {
         attributes.push((names::ERROR_CAUSES, Value::of(causes)));
     }
-    attributes.extend(kind.map(|kind| (names::ERROR_TYPE, Value::from_static(kind))));
-    span.fail(attributes);
+    attributes
 }
 
 /// The causes of an error, the nearest first.
