@@ -41,5 +41,11 @@ mod common;
 pub mod anyhow;
 #[cfg(feature = "error")]
 pub mod error;
+#[cfg(feature = "rayon")]
+pub mod rayon;
+#[cfg(feature = "thread")]
+pub mod thread;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(feature = "tracing")]
 pub mod tracing;

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use span_runtime::testing::{CaptureTransport, tree};
-use span_runtime::{Context, Options, Runtime, continue_trace, current_span, new_trace, start_span, trace_headers};
+use span_runtime::{
+    Context, Options, Parent, Runtime, continue_trace, current_span, new_trace, start_span, trace_headers,
+};
 use span_tests::{Harness, SOON};
 
 /// Runs `f` on a thread of its own.
@@ -144,4 +146,28 @@ fn where_there_is_nothing_there_is_nothing_to_take_along() {
     nothing.run(|| assert_eq!(current_span().name().as_deref(), Some("outer")));
     drop(outer);
     assert_eq!(tree(&harness.finish()), "outer\n");
+}
+
+// behaviours 26, 35
+#[test]
+fn what_may_be_recorded_is_known_before_it_starts() {
+    let all = || [Parent::CURRENT, Parent::ONLY_CURRENT, Parent::ROOT].map(|parent| parent.may_record());
+    assert_eq!(all(), [false; 3], "there is no runtime");
+    let harness = Harness::sampling(0.0);
+    assert_eq!(all(), [false; 3], "nothing is sampled");
+    harness.finish();
+    let harness = Harness::with(|options| options.traces_sample_rate(1.0).ignore_spans(["ignored"]));
+    assert_eq!(all(), [true, false, true]);
+    let root = start_span("root").start();
+    assert_eq!(all(), [true; 3]);
+    assert!(Parent::of(&root).may_record());
+    {
+        let _ignored = start_span("ignored").start();
+        assert_eq!(all(), [true; 3], "what is below hangs on `root`");
+    }
+    root.end();
+    let segment = start_span("ignored").start();
+    assert_eq!(all(), [false, false, true]);
+    drop(segment);
+    assert_eq!(tree(&harness.finish()), "root\n");
 }

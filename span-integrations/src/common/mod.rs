@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::future::Future;
 
 use span_runtime::{
-    CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
+    Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
 pub(crate) use http::{outgoing, status_of_http};
@@ -58,6 +58,12 @@ pub(crate) async fn observe<F: Future>(
         output
     };
     watched.in_span(span).await
+}
+
+/// Makes a closure that runs with what is current here, wherever it is called.
+pub(crate) fn in_current_span<R>(f: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let here = Context::current();
+    move || here.run(f)
 }
 
 /// The status of what ended with this result.
