@@ -53,7 +53,7 @@ fn install_join_scope_and_spawn_have_what_is_current() {
     });
     receiver.recv_timeout(SOON).expect("the job runs");
     pool.scope(|scope| {
-        scope.spawn(|_| assert_eq!(current_span().span_id(), None, "a thread of the pool has nothing left"))
+        scope.spawn(|_| assert_eq!(current_span().span_id(), None, "a thread of the pool has nothing left"));
     });
     pool.scope_fifo(|scope| scope.spawn_fifo(|_| in_current_span(|| start_span("nowhere").start().end())()));
     assert_eq!(current_span().name().as_deref(), Some("import"));

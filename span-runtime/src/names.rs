@@ -59,6 +59,10 @@ pub const RETURN_VALUE: &str = "function.return_value";
 pub const ERROR_CAUSES: &str = "error.causes";
 /// The kind of error: a type's name or a protocol's code. (Sentry's conventions, which have it from OpenTelemetry's `error`)
 pub const ERROR_TYPE: &str = "error.type";
+/// Where in the code it arose, as `file:line:column`. (this crate's own: neither has a name for it)
+pub const ERROR_LOCATION: &str = "error.location";
+/// The frames of the stack where it arose, as text. (Sentry's conventions, which have it from OpenTelemetry's `exception`)
+pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 /// What was said of the status, where there is more to say than that it is an error. (Sentry's conventions)
 pub const STATUS_MESSAGE: &str = "sentry.status.message";
 /// Which side of a call the span is: `server`, `client`, `producer`, `consumer` or `internal`. (Sentry's conventions)
