@@ -41,6 +41,8 @@ mod common;
 pub mod anyhow;
 #[cfg(feature = "error")]
 pub mod error;
+#[cfg(feature = "log")]
+pub mod log;
 #[cfg(feature = "panic")]
 pub mod panic;
 #[cfg(feature = "rayon")]
