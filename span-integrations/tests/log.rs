@@ -10,6 +10,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record, info, warn};
 use span_integrations::log::correlated;
+use span_runtime::testing::CaptureTransport;
 use span_runtime::{Instrument as _, Options, Runtime, current_span, start_span};
 use span_tests::{Harness, SOON};
 
@@ -193,8 +194,7 @@ fn a_logger_that_logs_and_one_that_panics() {
 #[test]
 fn what_the_threads_that_send_log_has_no_ids_and_makes_no_spans() {
     install();
-    let transport = span_runtime::testing::CaptureTransport::new();
-    let options = Options::new().transport(transport.clone()).traces_sample_rate(1.0).before_send_span(|span| {
+    let options = Options::new().transport(CaptureTransport::new()).traces_sample_rate(1.0).before_send_span(|span| {
         let _inside = start_span("in the hook").start();
         info!("sending {}", span.name());
     });

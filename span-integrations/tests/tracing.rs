@@ -192,7 +192,7 @@ fn fields_of_opentelemetry_and_of_sentry_are_understood() {
     ];
     drop(kinds);
     let expected = "\
-        GET /orders sentry.op=\"http.server\" sentry.kind=\"server\"\n---\n\
+        GET /orders sentry.op=\"http.server\" sentry.kind=\"server\" sentry.segment.name.source=\"route\"\n---\n\
         a sentry.op=\"http.client\" sentry.kind=\"client\"\n---\n\
         b sentry.op=\"grpc.server\" sentry.kind=\"server\"\n---\n\
         c sentry.op=\"grpc.client\" sentry.kind=\"client\"\n---\n\
@@ -203,7 +203,8 @@ fn fields_of_opentelemetry_and_of_sentry_are_understood() {
         named sentry.op=\"mine\"\n---\n\
         i [error] sentry.status.message=\"no such order\"\n---\n\
         j sentry.kind=\"internal\"\n";
-    let text = harness.text(&["sentry.op", "sentry.kind", "sentry.status.message"]);
+    let text = harness.text(&["sentry.op", "sentry.kind", "sentry.status.message", "sentry.segment.name.source"]);
+    let text = text.replace(" sentry.segment.name.source=\"custom\"", "");
     assert_eq!(sorted(&text), sorted(expected));
 }
 

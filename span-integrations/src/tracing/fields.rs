@@ -62,6 +62,9 @@ impl Fields {
     /// Puts them on a span that is to start.
     pub(super) fn begin(self, mut builder: SpanBuilder) -> SpanBuilder {
         let op = self.op.clone().map(Cow::Owned).or_else(|| self.likely_op());
+        if self.attributes.iter().any(|(key, _)| key == names::HTTP_ROUTE) {
+            builder = builder.source("route");
+        }
         builder = builder.attribute(names::OP, op);
         for (key, value) in self.into_attributes() {
             builder = builder.attribute(key, value);

@@ -47,6 +47,7 @@
 //! | --- | --- |
 //! | name | the span's name, or the field `otel.name` or `sentry.name` |
 //! | `sentry.op` | the field `sentry.op`, or by `otel.kind` and the fields there are at the start, such as `http.server`, `db`, `queue.publish`, `gen_ai.chat`; or none |
+//! | `sentry.segment.name.source` | `route` where there is a field `http.route`, otherwise `custom` |
 //! | `sentry.origin` | `auto.function.tracing` |
 //! | status | `error` by the field `otel.status_code`, by a field `error`, by an event of level `ERROR`, or by a panic |
 //! | `sentry.kind` | the field `otel.kind`, in small letters |
