@@ -26,7 +26,7 @@
 //!
 //! * [`init`] and [`Options`]: setting it up. [`stats`] and [`flush`]: what became of the spans.
 //! * [`macro@span`] and `span!`: spans around functions and blocks.
-//! * [`start_span`]: spans by hand. [`Instrument`]: futures that carry a span. [`SpanHandle`]: spans across threads.
+//! * [`start_span`]: spans by hand. [`Instrument`]: futures that carry a span. [`SpanHandle`] and [`Context`]: spans across threads.
 //! * [`continue_trace`] and [`trace_headers`]: traces that cross services.
 //! * [`current_span`]: adding to the span that one is in. [`AttributeValue`]: what can be an attribute.
 //!
@@ -116,9 +116,9 @@ pub mod transport;
 use __private as private;
 
 pub use api::{
-    AsParent, CurrentSpan, InContext, InSpan, InTrace, InactiveSpanBuilder, Instrument, Parent, Span, SpanBuilder,
-    SpanGuard, SpanHandle, TraceGuard, TraceScope, continue_trace, continue_trace_with, current_span, new_trace,
-    start_span, trace_headers, trace_headers_for,
+    AsParent, Context, ContextGuard, CurrentSpan, InContext, InSpan, InTrace, InactiveSpanBuilder, Instrument, Parent,
+    Span, SpanBuilder, SpanGuard, SpanHandle, TraceGuard, TraceScope, continue_trace, continue_trace_with,
+    current_span, new_trace, start_span, trace_headers, trace_headers_for,
 };
 #[cfg(feature = "stream")]
 pub use api::{InSpanStream, InstrumentStream};

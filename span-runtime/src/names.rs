@@ -55,6 +55,107 @@ pub const ERROR_MESSAGE: &str = "error.message";
 /// The `Debug` form of what an annotated function returned, where `ret` asked for it. (this crate's own: neither has a name for it)
 pub const RETURN_VALUE: &str = "function.return_value";
 
+/// The causes of that error, the nearest first, as texts. (this crate's own: neither has a name for it)
+pub const ERROR_CAUSES: &str = "error.causes";
+/// The kind of error: a type's name or a protocol's code. (Sentry's conventions, which have it from OpenTelemetry's `error`)
+pub const ERROR_TYPE: &str = "error.type";
+/// Where in the code it arose, as `file:line:column`. (this crate's own: neither has a name for it)
+pub const ERROR_LOCATION: &str = "error.location";
+/// The frames of the stack where it arose, as text. (Sentry's conventions, which have it from OpenTelemetry's `exception`)
+pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+/// What was said of the status, where there is more to say than that it is an error. (Sentry's conventions)
+pub const STATUS_MESSAGE: &str = "sentry.status.message";
+/// Which side of a call the span is: `server`, `client`, `producer`, `consumer` or `internal`. (Sentry's conventions)
+pub const KIND: &str = "sentry.kind";
+
+/// The port of `server.address`. (Sentry's conventions, which have it from OpenTelemetry's `server`)
+pub const SERVER_PORT: &str = "server.port";
+/// Who called: an address, sent only with [`send_default_pii`](crate::Options::send_default_pii). (Sentry's conventions, which have it
+/// from OpenTelemetry's `client`)
+pub const CLIENT_ADDRESS: &str = "client.address";
+/// The protocol on top of the transport: `http`. (Sentry's conventions, which have it from OpenTelemetry's `network`)
+pub const NETWORK_PROTOCOL_NAME: &str = "network.protocol.name";
+/// Its version: `1.1`, `2`. (Sentry's conventions, which have it from OpenTelemetry's `network`)
+pub const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
+/// What the client says that it is. (Sentry's conventions, which have it from OpenTelemetry's `user_agent`)
+pub const USER_AGENT: &str = "user_agent.original";
+
+/// The whole URL. (Sentry's conventions, which have it from OpenTelemetry's `url`)
+pub const URL_FULL: &str = "url.full";
+/// `https`. (Sentry's conventions, which have it from OpenTelemetry's `url`)
+pub const URL_SCHEME: &str = "url.scheme";
+/// What is behind the host. (Sentry's conventions, which have it from OpenTelemetry's `url`)
+pub const URL_PATH: &str = "url.path";
+/// What is behind the question mark. (Sentry's conventions, which have it from OpenTelemetry's `url`)
+pub const URL_QUERY: &str = "url.query";
+/// What is behind the number sign. (Sentry's conventions, which have it from OpenTelemetry's `url`)
+pub const URL_FRAGMENT: &str = "url.fragment";
+
+/// `GET`. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+/// How often a request was sent again. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_REQUEST_RESEND_COUNT: &str = "http.request.resend_count";
+/// The bytes of a request's body. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_REQUEST_BODY_SIZE: &str = "http.request.body.size";
+/// 200. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// The bytes of a response's body. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_RESPONSE_BODY_SIZE: &str = "http.response.body.size";
+/// The route that matched, with its placeholders. (Sentry's conventions, which have it from OpenTelemetry's `http`)
+pub const HTTP_ROUTE: &str = "http.route";
+
+/// `grpc`. (Sentry's conventions, which have it from OpenTelemetry's `rpc`)
+pub const RPC_SYSTEM: &str = "rpc.system";
+/// The service that is called. (Sentry's conventions, which have it from OpenTelemetry's `rpc`)
+pub const RPC_SERVICE: &str = "rpc.service";
+/// The method of it. (Sentry's conventions, which have it from OpenTelemetry's `rpc`)
+pub const RPC_METHOD: &str = "rpc.method";
+/// The status that the call ended with. (Sentry's conventions, which have it from OpenTelemetry's `rpc`)
+pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
+
+/// `postgresql`, `sqlite`, `redis`. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_SYSTEM_NAME: &str = "db.system.name";
+/// The database in that system. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_NAMESPACE: &str = "db.namespace";
+/// The table. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
+/// `SELECT`. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_OPERATION_NAME: &str = "db.operation.name";
+/// How many operations went in one. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
+/// The query, with placeholders and without values. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_QUERY_TEXT: &str = "db.query.text";
+/// The query in a few words. (Sentry's conventions, which have it from OpenTelemetry's `db`)
+pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
+/// How many rows came back. (OpenTelemetry's `db`)
+pub const DB_RESPONSE_RETURNED_ROWS: &str = "db.response.returned_rows";
+/// The library that made the query. (Sentry's conventions)
+pub const DB_DRIVER_NAME: &str = "db.driver.name";
+/// The database's user. (Sentry's conventions)
+pub const DB_USER: &str = "db.user";
+
+/// The keys of what was looked for, as a list. (Sentry's conventions)
+pub const CACHE_KEY: &str = "cache.key";
+/// Whether it was there. (Sentry's conventions)
+pub const CACHE_HIT: &str = "cache.hit";
+/// The bytes of it. (Sentry's conventions)
+pub const CACHE_ITEM_SIZE: &str = "cache.item_size";
+
+/// What a call of a model does: `chat`, `embeddings`, `execute_tool`. (Sentry's conventions, which have it from OpenTelemetry's `gen_ai`)
+pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+
+/// `kafka`. (Sentry's conventions, which have it from OpenTelemetry's `messaging`)
+pub const MESSAGING_SYSTEM: &str = "messaging.system";
+
+/// The file of the code that made the span. (Sentry's conventions, which have it from OpenTelemetry's `code`)
+pub const CODE_FILE_PATH: &str = "code.file.path";
+/// The line in it. (Sentry's conventions, which have it from OpenTelemetry's `code`)
+pub const CODE_LINE_NUMBER: &str = "code.line.number";
+/// The module around it. (Sentry's conventions, which have it from OpenTelemetry's `code`)
+pub const CODE_NAMESPACE: &str = "code.namespace";
+/// The level that `tracing` gives a span. (this crate's own: Sentry's conventions have one for logs only)
+pub const TRACING_LEVEL: &str = "tracing.level";
+
 /// What Sentry's own names begin with. (Sentry's conventions)
 pub(crate) const SENTRY: &str = "sentry.";
 

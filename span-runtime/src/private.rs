@@ -89,8 +89,9 @@ pub fn value<V: AttributeValue + ?Sized>(value: &V) -> Option<Value> {
     value.to_value()
 }
 
+/// Whether a span that starts with this parent may be recorded.
 #[inline(always)]
-fn may_record(parent: &Parent) -> bool {
+pub(crate) fn may_record(parent: &Parent) -> bool {
     match (fast(), &parent.0) {
         (Fast::Recording, ParentKind::Current | ParentKind::OnlyCurrent) => true,
         _ => context::with(|local| local.may_record(parent)) == Some(true),

@@ -7,7 +7,7 @@ pub mod tls;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use span_runtime::testing::{CaptureTransport, Span};
+use span_runtime::testing::{CaptureTransport, Span, Tree};
 use span_runtime::{Options, Runtime, RuntimeGuard};
 
 /// How long a test waits for something that should happen at once.
@@ -84,6 +84,15 @@ impl Harness {
         assert_eq!(spans.len() as u64, stats.sent, "what was sent is what arrived");
         drop(self.entered);
         spans
+    }
+
+    /// As [`finish`](Self::finish), as an indented text, with these attributes.
+    ///
+    /// # Panics
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn text(self, attributes: &[&str]) -> String {
+        Tree::new(&self.finish()).attributes(attributes).to_string()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::context;
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::{Change, Shared};
+use crate::private;
 use crate::propagation::TraceHeaders;
 use crate::record::{Details, Site};
 use crate::segment::Segment;
@@ -177,6 +178,23 @@ impl Parent {
 
     /// None: the new span is the root of a segment, even inside another span.
     pub const ROOT: Parent = Parent(ParentKind::Root);
+
+    /// Whether a span that starts here and now with this parent may be recorded: there is a runtime, and the segment is sampled or not
+    /// decided on yet. If not, nobody sees its attributes, and what they cost can be saved.
+    ///
+    /// ```
+    /// use span_runtime::{Parent, start_span};
+    ///
+    /// # fn costly() -> String { String::new() }
+    /// let mut span = start_span("report");
+    /// if Parent::CURRENT.may_record() {
+    ///     span = span.attribute("report.plan", costly());
+    /// }
+    /// let _report = span.start();
+    /// ```
+    pub fn may_record(&self) -> bool {
+        private::may_record(self)
+    }
 
     /// This span, wherever it lives and whether or not it has ended.
     #[inline]

@@ -2,6 +2,7 @@
 
 mod builder;
 mod carry;
+mod context;
 mod current;
 mod future;
 mod guard;
@@ -13,6 +14,7 @@ mod stream;
 
 pub use builder::{InactiveSpanBuilder, SpanBuilder, Unstarted, start_span};
 pub(crate) use builder::{begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
+pub use context::{Context, ContextGuard};
 pub use current::{CurrentSpan, current_span};
 pub use future::{InContext, InSpan, Instrument};
 pub(crate) use future::{instrument, instrument_inactive, instrument_unstarted};
