@@ -102,7 +102,8 @@ impl Runtime {
     }
 
     /// Hands over everything that has finished before this call, on whatever thread, and waits until it is sent, for
-    /// `timeout` at most. Returns whether all of it was sent in time.
+    /// `timeout` at most. Returns whether all of it was sent in time. False at once where it would be waiting for itself, as in a
+    /// transport, and in a process that was forked from the runtime's.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.running.as_ref().is_none_or(|running| running.flush(timeout))
     }
@@ -237,6 +238,10 @@ impl Drop for RuntimeGuard {
 /// ```
 ///
 /// Without a DSN nothing is installed, nothing is sent, and a span costs about a nanosecond.
+///
+/// Where the process ends by [`std::process::exit`], or by a return from `main`, and the guard has not been dropped, an exit hook does
+/// what its drop would do; see [`Options::exit_hook`]. In a process that was forked from one with a runtime, nothing is recorded
+/// until it calls this itself.
 ///
 /// # Errors
 ///

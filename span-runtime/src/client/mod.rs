@@ -259,23 +259,22 @@ impl Core {
         }
     }
 
-    fn sums(&self) -> stats::Sums {
-        let mut sums = stats::Sums::default();
-        if let Some(register) = self.register() {
-            sums = register.gone;
-            for lane in &register.lanes {
-                sums.add(lane);
-            }
+    /// `None` in a child, if another thread was just at it when the process was forked.
+    fn sums(&self) -> Option<stats::Sums> {
+        let register = self.register()?;
+        let mut sums = register.gone;
+        for lane in &register.lanes {
+            sums.add(lane);
         }
         #[cfg(feature = "legacy")]
         self.legacy.add_to(&mut sums);
-        sums
+        Some(sums)
     }
 
     /// Everything that was counted lost, including what the threads count for themselves.
     pub(crate) fn lost(&self) -> Report {
         let mut spans = self.losses.snapshot();
-        spans.add_unsent(&self.sums().unsent);
+        spans.add_unsent(&self.sums().unwrap_or_default().unsent);
         Report {
             spans,
             #[cfg(feature = "legacy")]
@@ -313,7 +312,7 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        Stats::read(self)
+        Stats::read(self).unwrap_or_default()
     }
 
     /// Tells what was done, where the option `debug` asks for it. Not for the path of a span.

@@ -139,7 +139,7 @@ impl Options {
     /// [`ignore_spans`](Self::ignore_spans). Default: none, and then there is no thread for it.
     ///
     /// It is called on a thread of its own: a slow one delays what is sent, and nothing else. Spans that it starts record nothing, and a
-    /// flush waits in vain for what it is inside of. If it panics, the span is sent as it was; that is said once through `log`.
+    /// flush says no at once, as it would wait for what it is inside of. If it panics, the span is sent as it was; that is said once through `log`.
     ///
     /// ```
     /// use span_runtime::Options;

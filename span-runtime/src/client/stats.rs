@@ -60,12 +60,12 @@ impl Sums {
 }
 
 impl Stats {
-    pub(super) fn read(core: &Core) -> Self {
+    pub(super) fn read(core: &Core) -> Option<Self> {
         // What a span becomes is counted after its end, and its end after its start: read in the opposite order,
         // so that a reader in the middle sees spans too early rather than numbers below zero.
         let sent = core.sent.load(Ordering::Acquire);
         let mut lost = core.losses.snapshot();
-        let sums = core.sums();
+        let sums = core.sums()?;
         lost.add_unsent(&sums.unsent);
         let ended = sums.ended + sums.unsent.iter().sum::<u64>();
         let mut buffered = ended.saturating_sub(sent + lost.total());
@@ -74,7 +74,7 @@ impl Stats {
             // still took it, unless each span paid for the knowledge.
             lost.add(LossReason::InternalSdkError, std::mem::take(&mut buffered));
         }
-        Stats {
+        Some(Stats {
             started: sums.started,
             sent,
             rate_limited: core.rate_limited.load(Ordering::Relaxed),
@@ -86,7 +86,7 @@ impl Stats {
             transactions_sent: core.legacy.sent(),
             #[cfg(feature = "legacy")]
             transactions_lost: core.legacy.lost(),
-        }
+        })
     }
 }
 

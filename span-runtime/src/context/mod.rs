@@ -765,6 +765,8 @@ pub(crate) fn context_at(token: u64, index: u32) -> SpanHandle {
 thread_local! {
     // Without a destructor, so that it can be read for as long as there is code that runs.
     static OURS: Cell<bool> = const { Cell::new(false) };
+    /// Something is being said on this thread.
+    static SAYING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From here on nothing that starts on this thread records anything. For the threads of a runtime.
@@ -899,9 +901,13 @@ pub(crate) fn call_user<R>(f: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Says something with spans off, and come what may: a logger is the user's code, which may be instrumented, or panic.
+/// Says something with spans off, and come what may: a logger is the user's code, which may be instrumented, or panic. What a runtime
+/// would say of what the logger does with it is not said, or it would be called for that as well.
 pub(crate) fn say(say: impl FnOnce()) {
-    call_user(say);
+    if !SAYING.try_with(|saying| saying.replace(true)).unwrap_or(true) {
+        call_user(say);
+        let _ = SAYING.try_with(|saying| saying.set(false));
+    }
 }
 
 /// Says something once in the life of the process. A flag and no `Once`, in which others would wait for the logger.
