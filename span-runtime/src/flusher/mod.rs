@@ -334,7 +334,7 @@ impl Flusher {
     }
 
     fn send(&mut self, batch: Batch) {
-        self.batches.discharge(batch.charged());
+        let charged = batch.charged();
         self.name_integrations();
         let number = batch.number();
         let first = Arc::clone(batch.segment());
@@ -382,6 +382,8 @@ impl Flusher {
                 }
             }
         }
+        // Not before: threads would fill the room that the envelope is about to take.
+        self.batches.discharge(charged);
         self.submit(writer, header, number);
     }
 
