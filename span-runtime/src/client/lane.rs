@@ -241,13 +241,11 @@ impl Lane {
         // Taken apart and put together again, so that it is copied by words. (`SpanRecord` says why)
         let Site::Call(site) = open.site else { return false };
         let attributes = open.details.attributes.len();
-        let heap = heap_of(&open.details.attributes);
         let in_place = self.last_segment == Arc::as_ptr(segment).addr()
             && attributes <= MOST_SIDE_BY_SIDE
-            && heap <= self.prepaid
-            && self.producer.fits(1 + attributes);
+            && self.producer.fits(1 + attributes)
+            && (attributes == 0 || self.pay(&open.details.attributes));
         if in_place {
-            self.prepaid -= heap;
             let record = Slot::Span(open.record(Site::Call(site), segment, end));
             let taken = if attributes == 0 {
                 self.producer.push(record)
@@ -289,6 +287,14 @@ impl Lane {
             // by the sums. (`Stats::read`)
             NoRoom::Closed => self.core.close(),
         }
+    }
+
+    /// Uses what was prepaid for attributes, if it is enough.
+    #[inline(never)]
+    fn pay(&mut self, attributes: &[Attribute]) -> bool {
+        let left = self.prepaid.checked_sub(heap_of(attributes));
+        self.prepaid = left.unwrap_or(self.prepaid);
+        left.is_some()
     }
 
     /// Pays for so many bytes more, at least.

@@ -356,7 +356,7 @@ impl Flusher {
     }
 
     fn send(&mut self, batch: Batch) {
-        self.batches.discharge(batch.charged());
+        let charged = batch.charged();
         self.name_integrations();
         let number = batch.number();
         let core = Arc::clone(&self.core);
@@ -399,6 +399,8 @@ impl Flusher {
                 }
             }
         }
+        // Not before: threads would fill the room that the envelope is about to take.
+        self.batches.discharge(charged);
         self.submit(writer, &trace, number);
         self.trace = trace;
         self.batches.spare.keep(batch.into_pile());

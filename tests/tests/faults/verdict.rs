@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::Value;
 use span_runtime::testing::Span;
@@ -20,6 +21,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) deliveries: &'a [Delivery],
 }
+
+/// An answer that was given less than this before a close may not have been read by then.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// What the server said of a span.
 #[derive(Debug, Default)]
@@ -67,7 +71,7 @@ impl Evidence<'_> {
 
     /// Whether the client has seen an answer.
     fn is_certain(&self, delivery: &Delivery) -> bool {
-        delivery.certain && self.closing.is_none_or(|closing| delivery.answered < closing.begin)
+        delivery.certain && self.closing.is_none_or(|closing| delivery.answered + UNREAD < closing.begin)
     }
 
     /// What became of each span that arrived: each is one that was started, as it was started, and does not come again after it was settled.
