@@ -61,7 +61,7 @@ fn child(at: usize) {
         "db.system" = "postgresql",
         "db.rows" = at,
         "cache.ratio" = at as f64 / 16.0,
-        "cache.hit" = at % 2 == 0,
+        "cache.hit" = at % 3 == 1,
         "order.id" = "x".repeat(OWNED),
         {}
     );
