@@ -48,7 +48,7 @@ pub use iter::{Carried, InCurrentSpan};
 /// ```
 /// use span_integrations::rayon::in_current_span;
 ///
-/// rayon::in_place_scope(|scope| scope.spawn_fifo(|_| in_current_span(|| { /* … */ })()));
+/// rayon::spawn_fifo(in_current_span(|| { /* … */ }));
 /// ```
 pub fn in_current_span<F: FnOnce() -> R, R>(f: F) -> impl FnOnce() -> R + use<F, R> {
     common::in_current_span(f)
