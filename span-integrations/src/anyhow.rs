@@ -1,4 +1,4 @@
-//! As the module `error`, for the errors of [`anyhow`](::anyhow) 1.
+//! As the module `error`, for the errors of [`anyhow`] 1.
 //!
 //! ```
 //! use anyhow::Context as _;

@@ -1,4 +1,4 @@
-//! Records of [`log`](::log) 0.4 with the ids of the current span.
+//! Records of [`log`] 0.4 with the ids of the current span.
 //!
 //! ```
 //! # struct Stderr;

@@ -1,4 +1,4 @@
-//! What is current goes along into tasks of [`tokio`](::tokio) 1.
+//! What is current goes along into tasks of [`tokio`] 1.
 //!
 //! ```
 //! use span_integrations::tokio::{JoinSet, spawn, spawn_blocking};
@@ -25,7 +25,7 @@
 //! # Hook
 //!
 //! None: functions and types stand in for those of tokio. Whatever else takes a future takes `future.in_current_span()`, of
-//! [`Instrument`], and whatever takes a closure takes [`in_current_span`]. `block_on` and `block_in_place` stay on
+//! [`Instrument`](span_runtime::Instrument), and whatever takes a closure takes [`in_current_span`]. `block_on` and `block_in_place` stay on
 //! their thread, and need nothing.
 //!
 //! # Attributes
@@ -58,11 +58,11 @@ pub fn in_current_span<F: FnOnce() -> R, R>(f: F) -> impl FnOnce() -> R + use<F,
     common::in_current_span(f)
 }
 
-/// As [`tokio::spawn`](::tokio::spawn), with what is current here.
+/// As [`tokio::spawn`], with what is current here.
 ///
 /// # Panics
 ///
-/// Outside of a runtime of tokio, as [`tokio::spawn`](::tokio::spawn) does.
+/// Outside of a runtime of tokio, as [`tokio::spawn`] does.
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where

@@ -1,4 +1,4 @@
-//! What is current goes along into the jobs of [`rayon`](::rayon) 1.
+//! What is current goes along into the jobs of [`rayon`] 1.
 //!
 //! ```
 //! use rayon::prelude::*;
@@ -48,13 +48,13 @@ pub use iter::{Carried, InCurrentSpan};
 /// ```
 /// use span_integrations::rayon::in_current_span;
 ///
-/// rayon::in_place_scope(|scope| scope.spawn_fifo(|_| in_current_span(|| { /* … */ })()));
+/// rayon::spawn_fifo(in_current_span(|| { /* … */ }));
 /// ```
 pub fn in_current_span<F: FnOnce() -> R, R>(f: F) -> impl FnOnce() -> R + use<F, R> {
     common::in_current_span(f)
 }
 
-/// As [`rayon::join`](::rayon::join), with what is current here in both.
+/// As [`rayon::join`], with what is current here in both.
 ///
 /// ```
 /// assert_eq!(span_integrations::rayon::join(|| 1, || 2), (1, 2));
@@ -69,7 +69,7 @@ where
     ::rayon::join(common::in_current_span(a), common::in_current_span(b))
 }
 
-/// As [`rayon::spawn`](::rayon::spawn), with what is current here.
+/// As [`rayon::spawn`], with what is current here.
 ///
 /// ```
 /// let (sender, receiver) = std::sync::mpsc::channel();
@@ -97,7 +97,7 @@ where
     pool.install(common::in_current_span(f))
 }
 
-/// As [`rayon::scope`](::rayon::scope), with what is current here in the closure and in the jobs that it spawns.
+/// As [`rayon::scope`], with what is current here in the closure and in the jobs that it spawns.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,7 +127,7 @@ where
 pub struct Scope<'s, 'scope>(&'s ::rayon::Scope<'scope>);
 
 impl<'scope> Scope<'_, 'scope> {
-    /// As [`rayon::Scope::spawn`](::rayon::Scope::spawn), with what is current here.
+    /// As [`rayon::Scope::spawn`], with what is current here.
     pub fn spawn<F>(&self, f: F)
     where
         F: FnOnce(Scope<'_, 'scope>) + Send + 'scope,

@@ -1,4 +1,4 @@
-//! The spans of [`tracing`](::tracing) 0.1, by a layer of tracing-subscriber 0.3.
+//! The spans of [`tracing`] 0.1, by a layer of tracing-subscriber 0.3.
 //!
 //! One line brings in every crate that makes spans with `tracing`.
 //!
@@ -18,7 +18,7 @@
 //! # checkout(42);
 //! ```
 //!
-//! [`layer`] takes spans from the level `INFO` on. Any other choice is made as with all layers, with [`SpanFilter`] or one of tracing-subscriber's:
+//! [`layer()`] takes spans from the level `INFO` on. Any other choice is made as with all layers, with [`SpanFilter`] or one of tracing-subscriber's:
 //! `SpanLayer::new().with_filter(…)`.
 //!
 //! # Invariant
