@@ -421,7 +421,7 @@ mod tests {
                         let _parent = start_span("of the thread").parent(&handle).start();
                         ready.fetch_add(1, Ordering::Relaxed);
                         while !closed.load(Ordering::Relaxed) {
-                            crate::private::enter(&CHILD).end();
+                            drop(crate::private::enter(&CHILD));
                             start_span("with more").attribute("round", round).start().end();
                         }
                     });

@@ -944,7 +944,7 @@ impl Lanes {
             Some(at) => self.others.swap_remove(at),
             None => Lane::new(core),
         };
-        if let Some(last) = self.current.replace(lane) {
+        if let Some(last) = self.current.replace(lane).filter(|last| !last.is_abandoned()) {
             self.others.push(last);
         }
     }
