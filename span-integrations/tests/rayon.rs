@@ -70,63 +70,57 @@ fn parallel_iterators_have_it_in_all_their_closures() {
     let pool = pool(4);
     let import = start_span("import").start();
     let here = || assert_eq!(current_span().name().as_deref(), Some("import"));
+    // No thread of the pool has it but by the adaptor. As many pieces as threads, which wait for each other.
     let barrier = Barrier::new(4);
-    install(&pool, || {
-        // As many pieces as threads, which wait for each other.
-        (0..4).into_par_iter().with_max_len(1).in_current_span().for_each(|_| {
+    let pieces = (0..4_usize).into_par_iter().with_max_len(1).in_current_span();
+    let sum = pool.install(|| {
+        let met = pieces.map(|piece| {
             barrier.wait();
             here();
+            piece
         });
+        met.reduce(
+            || {
+                here();
+                0
+            },
+            |left, right| {
+                here();
+                left + right
+            },
+        )
     });
-    install(&pool, || {
-        let sum = (0..ITEMS)
-            .into_par_iter()
-            .map(|item| {
-                here();
-                item
-            })
-            .in_current_span()
-            .with_max_len(1)
-            .map(|item| {
-                here();
-                start_span("item").start().end();
-                item
-            })
-            .filter(|_| {
-                here();
-                true
-            })
-            .reduce(
-                || {
-                    here();
-                    0
-                },
-                |left, right| {
-                    here();
-                    left + right
-                },
-            );
-        assert_eq!(sum, ITEMS * (ITEMS - 1) / 2);
-        // By way of producers rather than consumers, and unindexed.
-        let zipped: Vec<(usize, usize)> = (0..ITEMS)
-            .into_par_iter()
-            .inspect(|_| here())
-            .in_current_span()
-            .rev()
-            .zip(0..ITEMS)
-            .chunks(3)
-            .inspect(|_| here())
-            .flatten()
-            .inspect(|_| here())
-            .collect();
-        assert_eq!(zipped.len(), ITEMS);
-        assert_eq!(zipped[0], (ITEMS - 1, 0));
-        let found = (0..ITEMS).into_par_iter().in_current_span().find_any(|item| {
+    assert_eq!(sum, 6);
+
+    let items = (0..ITEMS).into_par_iter().with_max_len(1).map(|item| {
+        here();
+        item
+    });
+    let items = items.in_current_span();
+    let sum: usize = pool.install(|| {
+        let recorded = items.map(|item| {
+            start_span("item").start().end();
+            item
+        });
+        recorded.filter(|_| current_span().name().is_some()).sum()
+    });
+    assert_eq!(sum, ITEMS * (ITEMS - 1) / 2);
+
+    // By way of producers rather than consumers, before it and behind it; where iterators nest, each has its own.
+    let chunks = (0..ITEMS).into_par_iter().inspect(|_| here()).chunks(3).inspect(|_| here()).in_current_span();
+    let nested = chunks.flatten().in_current_span();
+    let found = pool.install(|| {
+        nested.find_any(|item| {
             here();
             *item == 7
-        });
-        assert_eq!(found, Some(7));
+        })
     });
+    assert_eq!(found, Some(7));
+    let behind = (0..ITEMS).into_par_iter().inspect(|_| here()).in_current_span();
+    let zipped: Vec<(usize, usize)> = pool.install(|| behind.rev().zip(0..ITEMS).inspect(|_| here()).collect());
+    assert_eq!((zipped.len(), zipped[0]), (ITEMS, (ITEMS - 1, 0)));
+
+    pool.broadcast(|_| assert_eq!(current_span().span_id(), None, "nothing is left behind"));
     import.end();
     let text = harness.text(&[]);
     assert_eq!(text.lines().count(), ITEMS + 1);

@@ -457,10 +457,17 @@ fn timeouts_and_cancellation_end_the_span_and_leave_nothing_current() {
 
 #[test]
 fn a_panic_makes_the_spans_that_it_goes_through_errors() {
+    struct InDrop;
+    impl Drop for InDrop {
+        fn drop(&mut self) {
+            info_span!("while unwinding").in_scope(|| {});
+        }
+    }
     let (harness, _subscriber) = start();
     let outer = info_span!("outer").entered();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let _inner = info_span!("inner").entered();
+        let _in_drop = InDrop;
         panic!("on purpose");
     }));
     assert!(result.is_err());
@@ -472,7 +479,7 @@ fn a_panic_makes_the_spans_that_it_goes_through_errors() {
         let fails = tracing::instrument::WithSubscriber::with_subscriber(fails, subscriber);
         assert!(tokio::spawn(fails).await.expect_err("it panics").is_panic());
     });
-    assert_eq!(harness.text(&[]), "outer\n  inner [error]\n---\nin a task [error]\n");
+    assert_eq!(harness.text(&[]), "outer\n  inner [error]\n    while unwinding\n---\nin a task [error]\n");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use span_runtime::{Context, ContextGuard};
 
 /// Takes along what is current into a parallel iterator.
 pub trait InCurrentSpan: ParallelIterator {
-    /// Runs the whole chain, what is before this call and what is behind it, with what is current here.
+    /// Runs the closures of the chain with what is current here, those before this call and those behind it. Best put last, before the method
+    /// that consumes the chain. A call of its own need those before `flat_map` and `flatten`, which run iterators of their own, and
+    /// those behind `chunks`, which gathers items first.
     ///
     /// ```
     /// use rayon::prelude::*;

@@ -8,11 +8,11 @@
 //! let _import = start_span("import").start();
 //! let total: usize = ["a", "bc"]
 //!     .par_iter()
-//!     .in_current_span() // all closures of the chain, before and after it
 //!     .map(|line| {
 //!         let _line = start_span("line").start(); // a child of `import`, on whatever thread
 //!         line.len()
 //!     })
+//!     .in_current_span()
 //!     .sum();
 //! assert_eq!(total, 3);
 //!
