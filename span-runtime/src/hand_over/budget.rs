@@ -4,6 +4,8 @@ use super::sync::{AtomicUsize, Ordering};
 
 /// Counts bytes against a limit. Shared by the hand-over, the flusher's buckets and the transport's queue, so that a
 /// burst may use all of it, wherever it stands at the moment.
+///
+/// It is a count and orders nothing else, so every access is relaxed; additions are read-modify-writes, of which none is lost.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
@@ -26,7 +28,7 @@ impl Budget {
     }
 
     /// Takes `bytes` for a thread that ends spans, if they are to be had: an eighth of the limit stays with the flusher,
-    /// which for a moment has twice what it is moving. A count only: it orders nothing else, so relaxed is enough.
+    /// which for a moment has twice what it is moving.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= self.limit - self.limit / 8;

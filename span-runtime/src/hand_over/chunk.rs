@@ -33,7 +33,9 @@ pub(super) struct Chunk<T> {
 }
 
 // SAFETY: a slot is accessed by the producer before it is published and by the consumer after; the Release store of
-// `published` in `publish` and the Acquire load in `take_published` order the two. Items cross threads, so `T: Send`.
+// `published` in `publish` and the Acquire load in `take_published` order the two. A chunk gets another producer after
+// `is_finished` only, whose Acquire load comes after the last access of the one before, by the Release store in `close`. That there is
+// one of each at a time is what `Producer` and `Consumer` see to, which take `&mut self`. Items cross threads, so `T: Send`.
 unsafe impl<T: Send> Sync for Chunk<T> {}
 
 impl<T> Chunk<T> {
@@ -59,7 +61,8 @@ impl<T> Chunk<T> {
 
     /// Drops a slot that was written and not published. Producer only.
     pub(super) fn unwrite(&self, index: usize) {
-        // SAFETY: as in `write`; the slot was initialised by it, which `Reservation` knows from `next`.
+        // SAFETY: as in `write`; the slot was initialised by it, which `Reservation` knows from `next`, and it is not dropped
+        // again, as the `Reservation` ends with this.
         self.slots[index].with_mut(|slot| unsafe { (*slot).assume_init_drop() });
     }
 
@@ -82,11 +85,12 @@ impl<T> Chunk<T> {
     /// Takes every published item. Consumer only.
     pub(super) fn take_published(&self, mut take: impl FnMut(T)) -> usize {
         let taken = self.taken.load(Ordering::Relaxed); // written by this thread only
-        // Acquire: pairs with the Release in `publish`.
+        // Acquire: pairs with the Release in `publish`, and in `close`, which may be what is read.
         let published = self.published.load(Ordering::Acquire) & !CLOSED;
         for index in taken..published {
             // SAFETY: the slot is below `published`, so the producer initialised it and will not touch it again; it
-            // is not below `taken`, so it was not taken before.
+            // is not below `taken`, so it was not taken before. The caller is the one `Consumer`, or the last owner of the
+            // chunk, who drops it.
             let item = self.slots[index as usize].with_mut(|slot| unsafe { (*slot).assume_init_read() });
             // Before the call: should `take` unwind, the item is not taken a second time.
             self.taken.store(index + 1, Ordering::Relaxed);
@@ -97,6 +101,7 @@ impl<T> Chunk<T> {
 
     /// Whether there is something to take. Consumer only.
     pub(super) fn has_untaken(&self) -> bool {
+        // Acquire: pairs with the Release in `publish`. `taken` was written by this thread only.
         self.published.load(Ordering::Acquire) & !CLOSED != self.taken.load(Ordering::Relaxed)
     }
 
@@ -104,11 +109,13 @@ impl<T> Chunk<T> {
     pub(super) fn is_finished(&self) -> bool {
         // Acquire: pairs with the Release in `close`, so that `reset` comes after the producer's last access.
         let published = self.published.load(Ordering::Acquire);
+        // `taken` was written by this thread only.
         published & CLOSED != 0 && published & !CLOSED == self.taken.load(Ordering::Relaxed)
     }
 
     /// Makes a finished chunk as good as new. Consumer only; the pool's channel orders it before the next producer.
     pub(super) fn reset(&self) {
+        // Relaxed: by that channel's send and receive.
         self.taken.store(0, Ordering::Relaxed);
         self.published.store(0, Ordering::Relaxed);
     }
@@ -116,6 +123,7 @@ impl<T> Chunk<T> {
 
 impl<T> Drop for Chunk<T> {
     fn drop(&mut self) {
+        // What the other end did comes before, by the shared pointer's count.
         self.take_published(drop);
     }
 }

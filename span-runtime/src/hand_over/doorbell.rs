@@ -6,7 +6,8 @@
 //!
 //! The check on the span's path is one relaxed load without a fence. So it can miss a flusher that is just falling
 //! asleep; the flusher looks at all chunks once more after it has announced its sleep, and sleeps at most
-//! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost.
+//! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost. A command, of which there are few, does not miss it: there both sides
+//! have a fence between what they write and what they look at.
 
 use std::time::Duration;
 
@@ -32,17 +33,20 @@ impl Doorbell {
     /// the span's path.
     #[inline(always)]
     pub(crate) fn published(&self) -> bool {
+        // Relaxed: pairs with nothing, as the module's documentation says.
         self.state.load(Ordering::Relaxed) < DEEP || self.wake_or_gone()
     }
 
     #[cold]
     fn wake_or_gone(&self) -> bool {
         self.ring();
+        // Relaxed: nothing is read that was written before it.
         self.state.load(Ordering::Relaxed) != GONE
     }
 
     /// The flusher takes nothing any more.
     pub(crate) fn gone(&self) {
+        // Pairs with nothing: who ends a span in the very moment may not see it.
         self.state.store(GONE, Ordering::SeqCst);
     }
 
@@ -61,7 +65,7 @@ impl Doorbell {
         }
     }
 
-    /// Sleeps for `timeout`; only `ring` ends it early. Flusher only.
+    /// Sleeps for `timeout`; only `ring` ends it early, unless it comes just before. Flusher only.
     pub(crate) fn nap(&self, timeout: Duration) {
         self.sleep(NAPPING, timeout, || false);
     }
@@ -78,9 +82,11 @@ impl Doorbell {
         self.state.store(how, Ordering::Release);
         // SeqCst, so that the announcement is out before `anything` looks at the chunks and the commands. Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);
+        // Acquire: pairs with the read-modify-write in `ring`; where that came first, there is something to do.
         if !anything() && self.state.load(Ordering::Acquire) == how {
             park_timeout(timeout);
         }
-        self.state.store(AWAKE, Ordering::Release);
+        // Relaxed: says nothing of what was done before it.
+        self.state.store(AWAKE, Ordering::Relaxed);
     }
 }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+/// How much less is done under Miri, which takes a thousand times as long and looks at each access.
+const SHARE: usize = if cfg!(miri) { 10 } else { 1 };
+
 fn ends<T>(bytes: usize) -> (Source<T>, Consumer<T, usize>, Arc<Budget>) {
     let budget = Arc::new(Budget::new(bytes));
     let (source, consumer) = hand_over(Arc::clone(&budget), Arc::default());
@@ -64,7 +67,7 @@ fn a_group_is_never_split_and_order_is_kept() {
     let (source, mut consumer, _) = ends(8 << 20);
     let mut producer = source.producer();
     let mut expected = Vec::new();
-    for group in 0..1000_usize {
+    for group in 0..1000 / SHARE {
         let items: Vec<(usize, usize)> = (0..=group % CAPACITY).map(|at| (group, at)).collect();
         expected.extend(items.iter().copied());
         push(&mut producer, items).expect("room");
@@ -141,8 +144,8 @@ fn whatever_is_left_is_dropped_once() {
 #[test]
 fn threads_that_come_and_go_lose_nothing() {
     const THREADS: usize = 4;
-    const ROUNDS: usize = 20;
-    const ITEMS: usize = 500;
+    const ROUNDS: usize = 20 / SHARE;
+    const ITEMS: usize = 500 / SHARE;
     let (source, mut consumer, _) = ends(16 << 20);
     let total = thread::scope(|scope| {
         for id in 0..THREADS {

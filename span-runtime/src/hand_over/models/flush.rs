@@ -76,7 +76,7 @@ fn a_flush_waits_for_what_ended_before_it_on_every_thread() {
 /// The same of more than a chunk, while the flusher drains.
 #[test]
 fn a_flush_waits_for_what_the_thread_ended_itself() {
-    check(3, || {
+    check(2, || {
         let (source, consumer, _, doorbell) = ends(4);
         let (control, commands) = bounded(1);
         let flusher = {

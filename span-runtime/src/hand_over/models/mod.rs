@@ -1,7 +1,7 @@
 //! Models of the hand-over: loom runs each in every order that its threads can take, and with every value that a load may see.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test -p span-runtime --no-default-features --release --lib hand_over::models
+//! RUSTFLAGS="--cfg loom" cargo test -p span-runtime --no-default-features --release --target-dir target/loom --lib hand_over::models
 //! ```
 //!
 //! The code under test is the hand-over's own; what a model plays is who calls it: threads that end spans, the flusher's loop, whoever
@@ -46,6 +46,13 @@ fn ends(chunks: usize) -> Ends {
 
 fn chunk_bytes() -> usize {
     size_of::<super::Chunk<Item>>()
+}
+
+/// When every producer has ended and everything was drained: every chunk came back, and the budget counts those that are pooled.
+fn check_settled(consumer: &Consumer<Item, usize>, budget: &Budget) {
+    assert!(!consumer.has_any());
+    assert_eq!(consumer.live.len(), 0, "a thread that has ended has closed its chunk");
+    assert_eq!(budget.used(), consumer.pooled.len() * chunk_bytes());
 }
 
 /// As a lane does it: into the open chunk where there is room, else through a reservation.
