@@ -119,7 +119,7 @@ impl Spare {
     /// Keeps the memory of a pile that was written.
     pub(super) fn keep(&mut self, pile: Pile) {
         for mut block in pile.blocks {
-            // The first of a pile has as much room as it needed. One that took an immense span is not kept.
+            // The last of a pile has no more room than it needed. One that took an immense span is not kept.
             let is_whole = block.spans.capacity() >= SPANS && block.items.capacity() <= 2 * ITEMS;
             if is_whole && self.blocks.len() < self.most {
                 block.spans.clear();
@@ -254,8 +254,8 @@ impl Pile {
 
     /// Gives back the room that nothing is in, for when nothing more is likely to come.
     pub(super) fn settle(&mut self) {
-        // A larger pile has whole blocks, which are to stay whole for the next.
-        if let [Block { spans, items }] = &mut *self.blocks {
+        // The blocks before the last are as full as they get.
+        if let Some(Block { spans, items }) = self.blocks.last_mut() {
             spans.shrink_to_fit();
             items.shrink_to_fit();
         }
