@@ -288,6 +288,13 @@ fn errors_by_a_field_by_an_event_and_by_instrument() {
     info_span!("no error", error = false).in_scope(|| {});
     info_span!("by an event").in_scope(|| error!(error, answer = 42, "it failed"));
     info_span!("said to be ok", otel.status_code = "OK").in_scope(|| error!("not that bad"));
+    let ok = info_span!("ok for good", otel.status_code = "OK", error = tracing::field::Empty);
+    ok.record("error", "not that bad either");
+    drop(ok);
+    let settled = info_span!("said to be ok late", otel.status_code = tracing::field::Empty);
+    settled.record("otel.status_code", "OK");
+    settled.in_scope(|| error!("not that bad"));
+    drop(settled);
     info_span!("warned").in_scope(|| tracing::warn!("nearly"));
     let other = info_span!("told from elsewhere");
     error!(parent: &other, "it failed");
@@ -300,6 +307,8 @@ fn errors_by_a_field_by_an_event_and_by_instrument() {
         no error\n---\n\
         by an event [error] error.message=\"failed\" error.causes=[\"the cause\"]\n---\n\
         said to be ok\n---\n\
+        ok for good error.message=\"not that bad either\"\n---\n\
+        said to be ok late\n---\n\
         warned\n---\n\
         told from elsewhere [error]\n---\n\
         fails [error] error.message=\"the cause\"\n---\n\
@@ -479,7 +488,13 @@ fn a_panic_makes_the_spans_that_it_goes_through_errors() {
         let fails = tracing::instrument::WithSubscriber::with_subscriber(fails, subscriber);
         assert!(tokio::spawn(fails).await.expect_err("it panics").is_panic());
     });
-    assert_eq!(harness.text(&[]), "outer\n  inner [error]\n    while unwinding\n---\nin a task [error]\n");
+    // One that is dropped long after its panic was caught.
+    let mut fails = Box::pin(async { panic!("on purpose") }.instrument(info_span!("caught")));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(catch_unwind(AssertUnwindSafe(|| fails.as_mut().poll(&mut context))).is_err());
+    drop(fails);
+    let expected = "outer\n  inner [error]\n    while unwinding\n---\nin a task [error]\n---\ncaught [error]\n";
+    assert_eq!(harness.text(&[]), expected);
 }
 
 #[test]
