@@ -265,6 +265,8 @@ pub(crate) const MOST_VALUES: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     pub(crate) by_site: bool,
+    /// Whether a value has something on the heap. Only where there are values.
+    pub(crate) owns: bool,
     /// Two by two, as they travel.
     pub(crate) values: [[Option<Value>; 2]; MOST_VALUES / 2],
 }
@@ -273,8 +275,12 @@ impl Given {
     /// Bytes that the values have on the heap. Most have none.
     #[inline(always)]
     pub(crate) fn heap(&self) -> usize {
-        let values = self.values.as_flattened().iter().flatten();
-        values.filter(|value| !value.is_inline()).map(Value::owned_bytes).sum()
+        if self.owns { self.owned() } else { 0 }
+    }
+
+    #[cold]
+    fn owned(&self) -> usize {
+        self.values.as_flattened().iter().flatten().map(Value::owned_bytes).sum()
     }
 
     /// Moves what is here to the others.

@@ -219,7 +219,7 @@ impl Lane {
         end: Reading,
     ) -> bool {
         let values = site.values().div_ceil(2);
-        let heap = given.heap();
+        let heap = if values == 0 { 0 } else { given.heap() };
         let fits = self.producer.fits(2 + values) && heap <= self.prepaid;
         if fits {
             self.prepaid -= heap;

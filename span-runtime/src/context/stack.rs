@@ -288,7 +288,9 @@ impl Stack {
     #[inline(always)]
     pub(super) fn give_top<const N: usize>(&mut self, values: [Option<Value>; N]) {
         let frame = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top));
-        if let Some(own) = frame.and_then(|frame| frame.given.values.as_flattened_mut().first_chunk_mut::<N>()) {
+        let Some(Frame { given, .. }) = frame else { return };
+        if let Some(own) = given.values.as_flattened_mut().first_chunk_mut::<N>() {
+            given.owns = values.iter().flatten().any(|value| !value.is_inline());
             // A frame that was not in use has no values, so that there is nothing to be dropped.
             let none = mem::replace(own, values);
             debug_assert!(none.iter().all(Option::is_none), "{none:?}");
