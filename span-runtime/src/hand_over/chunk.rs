@@ -1,4 +1,4 @@
-//! A block of slots that one thread fills while another empties it. The only unsafe code of the crate.
+//! A block of slots that one thread fills while another empties it. The only unsafe code of the crate, but for one call in `fork.rs`.
 #![allow(
     unsafe_code,
     reason = "the hand-over's room: slots are written by one thread and read by another without a lock"

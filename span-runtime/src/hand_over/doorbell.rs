@@ -9,9 +9,9 @@
 //! [`LONGEST_SLEEP`], which bounds what a missed wake-up can cost. A command, of which there are few, does not miss it: there both sides
 //! have a fence between what they write and what they look at.
 
-use std::process;
 use std::time::Duration;
 
+use super::fork::Origin;
 use super::sync::{AtomicU8, OnceLock, Ordering, Thread, current, fence, park_timeout};
 
 /// The longest that a span can lie unnoticed after a missed wake-up. Well below the 5 s of behaviour 46.
@@ -28,12 +28,12 @@ pub(crate) struct Doorbell {
     state: AtomicU8,
     sleeper: OnceLock<Thread>,
     /// The process that the flusher is in.
-    process: u32,
+    origin: Origin,
 }
 
 impl Default for Doorbell {
     fn default() -> Self {
-        Doorbell { state: AtomicU8::new(AWAKE), sleeper: OnceLock::new(), process: process::id() }
+        Doorbell { state: AtomicU8::new(AWAKE), sleeper: OnceLock::new(), origin: Origin::here() }
     }
 }
 
@@ -55,7 +55,17 @@ impl Doorbell {
 
     /// Whether the flusher is in this process. In one that was forked there is none, and there never will be. A system call.
     pub(crate) fn is_ours(&self) -> bool {
-        let ours = process::id() == self.process;
+        self.gone_unless(self.origin.is_here())
+    }
+
+    /// The same without a system call, for a process that was made by `fork`.
+    #[inline]
+    pub(super) fn seems_ours(&self) -> bool {
+        self.gone_unless(self.origin.seems_here())
+    }
+
+    #[inline]
+    fn gone_unless(&self, ours: bool) -> bool {
         if !ours {
             self.gone();
         }

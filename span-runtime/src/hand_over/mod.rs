@@ -28,6 +28,7 @@
 mod budget;
 mod chunk;
 mod doorbell;
+mod fork;
 #[cfg(all(loom, test))]
 mod models;
 mod sync;
@@ -203,7 +204,7 @@ impl<T> Producer<T> {
             return Err(NoRoom::Full);
         }
         // Before the channels: what one of the other threads was doing to them at the fork is never done.
-        if !self.doorbell.is_ours() {
+        if !self.doorbell.seems_ours() {
             return Err(NoRoom::Closed);
         }
         let chunk = match self.pool.try_recv() {
