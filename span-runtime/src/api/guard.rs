@@ -223,9 +223,15 @@ pub(crate) fn unsampled_word(runtime: u32, loss: LossReason) -> u64 {
 #[inline(never)]
 fn end_other(id: u64, at: u64) {
     match fast() {
-        Fast::Unsampled(unsampled) if unsampled.word == at => return unsampled.ended.count(),
-        _ => {}
+        Fast::Unsampled(unsampled) if unsampled.word == at => unsampled.ended.count(),
+        _ => end_by_the_stack(id, at),
     }
+}
+
+/// The same, with a look at what is current.
+#[cold]
+#[inline(never)]
+fn end_by_the_stack(id: u64, at: u64) {
     match Kind::unpack(id, at) {
         Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
         Kind::Unsent { token, index } => context::end_unsent(token, index),

@@ -36,7 +36,8 @@ pub(crate) struct Unsampled {
 /// What is current on this thread.
 #[inline(always)]
 pub(crate) fn fast() -> Fast {
-    FAST.get()
+    // It is always there; but the compiler does not know, and would have a panic at hand.
+    FAST.try_with(Cell::get).unwrap_or(Fast::Other)
 }
 
 pub(super) fn set(fast: Fast) {
