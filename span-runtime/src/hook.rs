@@ -220,7 +220,7 @@ fn apply(hook: &BeforeSendSpan, slots: Vec<Slot>, clock: &Clock) -> Vec<Slot> {
                         Slot::Attributes(all) => details.attributes.extend(all),
                         Slot::Rare(rare) => details.rare = Some(rare),
                         // Of waiting spans every attribute has its key. (`Pile::into_slots`)
-                        Slot::Span(_) | Slot::Segment(_) | Slot::Values(_) => {}
+                        Slot::Span(_) | Slot::Segment(_) | Slot::Values(..) => {}
                     }
                 }
                 let details = show(hook, segment, &mut record, details, clock);

@@ -149,7 +149,7 @@ impl OpenSpan {
 
     /// What travels of the span, with its site. Details that are shared are [settled](Self::settle) before.
     #[inline(always)]
-    pub(crate) fn record(&self, site: Site, segment: &Segment, end: Reading) -> SpanRecord {
+    pub(crate) fn record(&self, site: Site, segment: &Segment, end: Reading, by_site: bool) -> SpanRecord {
         SpanRecord {
             site,
             span_id: self.span_id,
@@ -159,7 +159,7 @@ impl OpenSpan {
             thread: self.thread,
             is_segment: self.span_id == segment.span_id,
             error: self.details.error | (thread::panicking() & !self.in_unwinding),
-            by_site: false,
+            by_site,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Slot {
     /// A finished span.
     Span(SpanRecord),
     /// Values of the attributes that the call site of the span before names, in its order; there are as many as it wants.
-    Values([Option<Value>; 2]),
+    Values(Option<Value>, Option<Value>),
     /// An attribute of the span before.
     Attribute(Attribute),
     /// All attributes of the span before.
@@ -44,7 +44,7 @@ impl Slot {
     pub(crate) fn heap(&self) -> usize {
         match self {
             Slot::Segment(_) | Slot::Span(_) => 0,
-            Slot::Values(values) => values.iter().flatten().map(Value::owned_bytes).sum(),
+            Slot::Values(one, two) => one.iter().chain(two).map(Value::owned_bytes).sum(),
             Slot::Attribute(one) => one.heap(),
             Slot::Attributes(all) => Attribute::heap_of_list(all),
             Slot::Rare(rare) => rare.heap(),

@@ -194,10 +194,11 @@ impl Lane {
         let fits = self.producer.fits(1 + values) && heap <= self.prepaid;
         if fits {
             self.prepaid -= heap;
-            let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
+            // Made in each branch: one that both share would stand in memory first.
             let taken = if values == 0 {
-                self.producer.push(record)
+                self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end, true)))
             } else {
+                let record = Slot::Span(open.record(Site::Call(site), segment, end, true));
                 self.producer.push_all(record, pairs(given, values))
             };
             if !taken {
@@ -223,7 +224,7 @@ impl Lane {
         let fits = self.producer.fits(2 + values) && heap <= self.prepaid;
         if fits {
             self.prepaid -= heap;
-            let record = Slot::Span(SpanRecord { by_site: true, ..open.record(Site::Call(site), segment, end) });
+            let record = Slot::Span(open.record(Site::Call(site), segment, end, true));
             let span = iter::once(record).chain(pairs(given, values));
             if !self.producer.push_all(Slot::Segment(Arc::clone(segment)), span) {
                 self.lose(NoRoom::Closed);
@@ -246,10 +247,10 @@ impl Lane {
             && self.producer.fits(1 + attributes)
             && (attributes == 0 || self.pay(&open.details.attributes));
         if in_place {
-            let record = Slot::Span(open.record(Site::Call(site), segment, end));
             let taken = if attributes == 0 {
-                self.producer.push(record)
+                self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end, false)))
             } else {
+                let record = Slot::Span(open.record(Site::Call(site), segment, end, false));
                 self.producer.push_all(record, open.details.attributes.drain(..).map(Slot::Attribute))
             };
             if !taken {
@@ -270,7 +271,7 @@ impl Lane {
         at: Option<SystemTime>,
     ) {
         open.settle(at);
-        let record = open.record(open.site, segment, end);
+        let record = open.record(open.site, segment, end, false);
         if let Err(no_room) = self.write_group(segment, record, &mut open.details) {
             self.lose(no_room);
             open.details.attributes.clear();
@@ -350,7 +351,7 @@ impl Lane {
 /// The values, of which so many slots are used, two in each.
 #[inline(always)]
 fn pairs(given: &mut Given, slots: usize) -> impl Iterator<Item = Slot> {
-    given.values.iter_mut().take(slots).map(|[one, two]| Slot::Values([one.take(), two.take()]))
+    given.values.iter_mut().take(slots).map(|[one, two]| Slot::Values(one.take(), two.take()))
 }
 
 /// Bytes that attributes which stand side by side have on the heap. Most have none.

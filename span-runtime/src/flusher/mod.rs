@@ -50,6 +50,10 @@ const NAP: Duration = Duration::from_millis(10);
 /// After this long without a span it goes into deep sleep, from which the next span wakes it.
 const IDLE: Duration = Duration::from_millis(300);
 
+/// After so long without a span memory that is kept for the next ones is given back. A chunk whose memory the system has to find again costs
+/// its 64 spans a page fault, some 10 ns each: more than all the rest of a span.
+const TRIM_AFTER: Duration = Duration::from_secs(10);
+
 /// How often the losses are compared with what was reported, which sums up over all threads.
 const REPORT_WITH: Duration = Duration::from_secs(1);
 
@@ -475,8 +479,10 @@ impl Flusher {
             self.core.doorbell.nap(NAP);
             return;
         }
-        self.consumer.trim();
-        self.batches.spare.trim();
+        if now.saturating_duration_since(self.last_span) >= TRIM_AFTER {
+            self.consumer.trim();
+            self.batches.spare.trim();
+        }
         let next = self
             .batches
             .next_deadline()

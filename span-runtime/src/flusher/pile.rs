@@ -186,8 +186,8 @@ impl Pile {
                     }
                 }
             }
-            Slot::Values(values) => {
-                for value in values {
+            Slot::Values(one, two) => {
+                for value in [one, two] {
                     if let (Some(key), Some(value)) = (self.next_key(), value) {
                         self.push_attribute(Attribute { key: Key::Borrowed(key), value }, known, privacy);
                     }
