@@ -180,6 +180,8 @@ impl<T> Producer<T> {
     pub(crate) fn push_all(&mut self, first: T, rest: impl Iterator<Item = T>) -> bool {
         let Some(chunk) = &self.open else {
             debug_assert!(false, "the caller has seen that they fit");
+            // As in `push`.
+            std::mem::forget(first);
             return false;
         };
         let mut next = self.written;
@@ -187,10 +189,10 @@ impl<T> Producer<T> {
         next += 1;
         for item in rest {
             debug_assert!(next < CAPACITY, "the caller has seen that they fit");
-            if next < CAPACITY {
-                chunk.write(next, item);
-                next += 1;
-            }
+            // No branch: one would keep the item in memory, to be dropped on the other side of it. What is too much would take the place of
+            // the last.
+            chunk.write(next.min(CAPACITY - 1), item);
+            next = (next + 1).min(CAPACITY);
         }
         self.written = next;
         chunk.publish(next);
