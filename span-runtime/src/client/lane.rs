@@ -1,6 +1,5 @@
 //! A thread's way to the flusher: its producer and its counters.
 
-use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -199,7 +198,7 @@ impl Lane {
                 self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end, true)))
             } else {
                 let record = Slot::Span(open.record(Site::Call(site), segment, end, true));
-                self.producer.push_all(record, pairs(given, values))
+                self.producer.push_all(None, record, pairs(given, values))
             };
             if !taken {
                 self.lose(NoRoom::Closed);
@@ -225,8 +224,8 @@ impl Lane {
         if fits {
             self.prepaid -= heap;
             let record = Slot::Span(open.record(Site::Call(site), segment, end, true));
-            let span = iter::once(record).chain(pairs(given, values));
-            if !self.producer.push_all(Slot::Segment(Arc::clone(segment)), span) {
+            let ahead = Slot::Segment(Arc::clone(segment));
+            if !self.producer.push_all(Some(ahead), record, pairs(given, values)) {
                 self.lose(NoRoom::Closed);
             }
             self.last_segment = Arc::as_ptr(segment).addr();
@@ -251,7 +250,7 @@ impl Lane {
                 self.producer.push(Slot::Span(open.record(Site::Call(site), segment, end, false)))
             } else {
                 let record = Slot::Span(open.record(Site::Call(site), segment, end, false));
-                self.producer.push_all(record, open.details.attributes.drain(..).map(Slot::Attribute))
+                self.producer.push_all(None, record, open.details.attributes.drain(..).map(Slot::Attribute))
             };
             if !taken {
                 self.lose(NoRoom::Closed);

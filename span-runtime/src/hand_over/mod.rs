@@ -174,20 +174,24 @@ impl<T> Producer<T> {
         }
     }
 
-    /// Writes an item and those that belong behind it, for which the caller has seen that there is [room](Self::fits), and publishes
-    /// them together. False if nobody will take them.
+    /// Writes an item with one ahead of it, perhaps, and those that belong behind it, for which the caller has seen that there is
+    /// [room](Self::fits), and publishes them together. False if nobody will take them.
     #[inline(always)]
-    pub(crate) fn push_all(&mut self, first: T, rest: impl Iterator<Item = T>) -> bool {
+    pub(crate) fn push_all(&mut self, ahead: Option<T>, item: T, behind: impl Iterator<Item = T>) -> bool {
         let Some(chunk) = &self.open else {
             debug_assert!(false, "the caller has seen that they fit");
             // As in `push`.
-            std::mem::forget(first);
+            std::mem::forget((ahead, item));
             return false;
         };
         let mut next = self.written;
-        chunk.write(next, first);
+        if let Some(ahead) = ahead {
+            chunk.write(next, ahead);
+            next += 1;
+        }
+        chunk.write(next, item);
         next += 1;
-        for item in rest {
+        for item in behind {
             debug_assert!(next < CAPACITY, "the caller has seen that they fit");
             // No branch: one would keep the item in memory, to be dropped on the other side of it. What is too much would take the place of
             // the last.
