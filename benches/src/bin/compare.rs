@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::peers::{self, Peer, Streaming};
-use benches::workload::{Shape, WORKLOADS, Workload};
+use benches::workload::{OWNED, Shape, WORKLOADS, Workload};
 use cpu_time::{ProcessTime, ThreadTime};
 
 /// One measurement, in ns per span.
@@ -123,12 +123,17 @@ fn compare(peers: &mut [Box<dyn Peer>], workload: &Workload, rounds: usize) {
     }
 }
 
-/// Two readings of the clock that ours and fastrace use: the least that a span with a start and an end can cost.
-fn floor() -> f64 {
+/// Two readings of the clock that ours and fastrace use: the least that a span with a start and an end can cost. And with the owned text of the
+/// three attributes, which the program makes, and somebody has to free.
+fn floor(owned: bool) -> f64 {
     let once = || {
         let begin = Instant::now();
         for _ in 0..10_000 {
-            std::hint::black_box((fastant::Instant::now(), fastant::Instant::now()));
+            let start = fastant::Instant::now();
+            if owned {
+                std::hint::black_box(std::hint::black_box(OWNED).to_owned());
+            }
+            std::hint::black_box((start, fastant::Instant::now()));
         }
         begin.elapsed().as_nanos() as f64 / 10_000.0
     };
@@ -149,7 +154,7 @@ fn main() -> ExitCode {
     let chosen = || WORKLOADS.iter().filter(|workload| workload.name.contains(&wanted));
 
     println!("{rounds} rounds; ns per span");
-    println!("two readings of the clock: {:.1}", floor());
+    println!("two readings of the clock: {:.1}; and a short owned text: {:.1}", floor(false), floor(true));
     println!(
         "                               median (lowest to highest)  of fastrace   CPU of: producers, process   delivered"
     );
