@@ -1,5 +1,6 @@
 //! A thread's way to the flusher: its producer and its counters.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -338,7 +339,7 @@ impl Lane {
                 room.write(Slot::Attribute(attribute));
             }
         } else {
-            room.write(Slot::Attributes(std::mem::take(&mut details.attributes).into()));
+            room.write(Slot::Attributes(mem::take(&mut details.attributes).into()));
         }
         if let Some(rare) = details.rare.take() {
             room.write(Slot::Rare(rare));
@@ -350,7 +351,7 @@ impl Lane {
 /// The values, of which so many slots are used, two in each.
 #[inline(always)]
 fn pairs(given: &mut Given, slots: usize) -> impl Iterator<Item = Slot> {
-    given.values.iter_mut().take(slots).map(|[one, two]| Slot::Values(one.take(), two.take()))
+    given.values.iter_mut().take(slots).map(|pair| Slot::Values(mem::take(pair)))
 }
 
 /// Bytes that attributes which stand side by side have on the heap. Most have none.

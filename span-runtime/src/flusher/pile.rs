@@ -186,8 +186,8 @@ impl Pile {
                     }
                 }
             }
-            Slot::Values(one, two) => {
-                for value in [one, two] {
+            Slot::Values(values) => {
+                for value in values {
                     if let (Some(key), Some(value)) = (self.next_key(), value) {
                         self.push_attribute(Attribute { key: Key::Borrowed(key), value }, known, privacy);
                     }
