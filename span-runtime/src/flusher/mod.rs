@@ -51,7 +51,7 @@ const NAP: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_millis(300);
 
 /// After so long without a span memory that is kept for the next ones is given back. A chunk whose memory the system has to find again costs
-/// its 64 spans a page fault, some 10 ns each: more than all the rest of a span.
+/// a page fault.
 const TRIM_AFTER: Duration = Duration::from_secs(10);
 
 /// How often the losses are compared with what was reported, which sums up over all threads.
