@@ -62,13 +62,11 @@ pub(crate) struct OnceLock<T> {
     value: StdOnceLock<T>,
 }
 
-impl<T> Default for OnceLock<T> {
-    fn default() -> Self {
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
         OnceLock { is_set: AtomicBool::new(false), value: StdOnceLock::new() }
     }
-}
 
-impl<T> OnceLock<T> {
     pub(crate) fn get(&self) -> Option<&T> {
         self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
     }
