@@ -39,6 +39,8 @@ mod common;
 
 #[cfg(feature = "anyhow")]
 pub mod anyhow;
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "error")]
 pub mod error;
 #[cfg(feature = "log")]
@@ -51,5 +53,7 @@ pub mod rayon;
 pub mod thread;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(feature = "tracing")]
 pub mod tracing;
