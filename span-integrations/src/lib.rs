@@ -49,6 +49,10 @@ pub mod log;
 pub mod panic;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
 #[cfg(feature = "thread")]
 pub mod thread;
 #[cfg(feature = "tokio")]

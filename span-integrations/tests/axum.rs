@@ -58,10 +58,26 @@ fn routes() -> Router {
         .route("/orders/{id}", get(order))
         .route("/orders", post(|| async { StatusCode::CREATED }))
         .route("/broken", get(|| async { (StatusCode::BAD_GATEWAY, "sorry") }))
-        .route("/streamed/{end}", get(|Path(end): Path<String>| async move {
-            streamed(if end == "fails" { "fails" } else if end == "never" { "never" } else { "well" })
-        }))
-        .route("/panics", get(|| async { if current_span().name().is_some() { panic!("on purpose") } }))
+        .route(
+            "/streamed/{end}",
+            get(|Path(end): Path<String>| async move {
+                streamed(if end == "fails" {
+                    "fails"
+                } else if end == "never" {
+                    "never"
+                } else {
+                    "well"
+                })
+            }),
+        )
+        .route(
+            "/panics",
+            get(|| async {
+                if current_span().name().is_some() {
+                    panic!("on purpose")
+                }
+            }),
+        )
         .route("/waits", get(pending::<()>))
         .nest("/admin", Router::new().route("/users/{id}", get(|| async { "a user" })))
 }
@@ -140,7 +156,10 @@ fn a_layer_around_the_router_gets_the_route_from_one_inside() {
     let expected = "\
         GET /orders/{id} sentry.origin=\"auto.http.tower\" sentry.segment.name.source=\"route\" http.route=\"/orders/{id}\" http.response.status_code=200\n  \
         load sentry.origin=\"manual\"\n";
-    assert_eq!(harness.text(&["sentry.origin", "sentry.segment.name.source", "http.route", "http.response.status_code"]), expected);
+    assert_eq!(
+        harness.text(&["sentry.origin", "sentry.segment.name.source", "http.route", "http.response.status_code"]),
+        expected
+    );
 }
 
 #[test]

@@ -282,7 +282,11 @@ fn a_handler_that_panics_is_an_error_and_the_next_request_has_nothing_of_it() {
             get(server, "/work").await.expect("it answers");
             assert_eq!(current_span().span_id(), None);
         });
-        assert_eq!(harness.text(&["span.cancelled"]), "GET /panics [error]\n---\nGET /work\n  work\n", "{workers} workers");
+        assert_eq!(
+            harness.text(&["span.cancelled"]),
+            "GET /panics [error]\n---\nGET /work\n  work\n",
+            "{workers} workers"
+        );
     }
 }
 

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ::http::header::CONTENT_LENGTH;
-use ::http::{HeaderMap, Method, Response, StatusCode, response};
+use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use span_runtime::{Status, names};
+use span_runtime::{Span, Status, names};
 
-use super::{Work, grpc, status_of_http};
+use super::{Work, grpc, outgoing, status_of_http};
 
 /// What says how an exchange went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,21 @@ impl Exchange {
     fn give_up(mut self) {
         if self.side == Side::Client && self.protocol == Protocol::Http {
             self.work.end();
+        }
+    }
+}
+
+/// As [`outgoing`], to the headers of a request over HTTP.
+pub(crate) fn carry(span: &Span, url: &str, headers: &mut HeaderMap) {
+    let existing = |name: &'static str| {
+        let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    };
+    let mut added = Vec::new();
+    outgoing(span, url, existing, |name, value| added.push((name, HeaderValue::from_str(value))));
+    for (name, value) in added {
+        if let Ok(value) = value {
+            headers.insert(name, value);
         }
     }
 }

@@ -17,10 +17,10 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
-#[cfg(any(feature = "reqwest", feature = "tower"))]
+#[cfg(feature = "tower")]
 pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
-pub(crate) use exchange::{Exchange, Protocol, Side};
+pub(crate) use exchange::{Exchange, Protocol, Side, carry};
 pub(crate) use http::{outgoing, status_of_http};
 pub(crate) use url::Url;
 pub(crate) use work::Work;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use span_runtime::Context;
+use span_runtime::testing::{Span, Tree};
 use span_tests::{Harness, SOON};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -69,9 +70,10 @@ pub async fn hang_up(harness: &Harness, server: SocketAddr, path: &str, until: &
     all_ended(harness).await;
 }
 
-/// Lines in an order of their own, for what ran at the same time.
-pub fn sorted(text: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.sort_unstable();
-    lines
+/// Spans as an indented text, with these attributes, and without the ports of this run.
+pub fn text(spans: &[Span], attributes: &[&str]) -> String {
+    let text = Tree::new(spans).attributes(attributes).to_string();
+    let mut parts = text.split("http://127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "http://server" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
