@@ -54,7 +54,8 @@ impl Exchange {
     pub(crate) fn answered<B: Body>(mut self, response: Response<B>) -> Response<SpanBody<B>> {
         let (parts, body) = response.into_parts();
         self.look(&parts);
-        let has_no_body = self.is_head || is_without_body(parts.status) || body.is_end_stream();
+        // Of a call that says how it ended in its headers, there is nothing else.
+        let has_no_body = self.is_head || self.has_grpc_status || is_without_body(parts.status) || body.is_end_stream();
         let left = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let mut exchange = Some(self);
         if has_no_body {

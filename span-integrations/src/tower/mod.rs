@@ -46,8 +46,11 @@
 mod layer;
 mod service;
 
+pub(crate) use layer::Named;
 pub use layer::ServerLayer;
-pub(crate) use layer::{Named, Settings};
+use layer::Settings;
+#[cfg(feature = "tonic")]
+pub(crate) use layer::service_and_method;
 pub use service::{ResponseFuture, Server};
 
 pub use crate::common::SpanBody;

@@ -93,8 +93,8 @@ pin_project! {
 
 #[cfg(feature = "tonic")]
 impl<F> ResponseFuture<F> {
-    pub(crate) fn new(future: F, exchange: Exchange) -> Self {
-        ResponseFuture { future: Some(future), exchange: Some(exchange) }
+    pub(crate) fn new(future: F, exchange: Option<Exchange>) -> Self {
+        ResponseFuture { future: Some(future), exchange }
     }
 }
 
