@@ -37,6 +37,8 @@
 
 mod common;
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "anyhow")]
 pub mod anyhow;
 #[cfg(feature = "axum")]

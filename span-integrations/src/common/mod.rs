@@ -22,7 +22,7 @@ pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) use exchange::{Exchange, Protocol, Side, carry};
 pub(crate) use http::{outgoing, status_of_http};
-pub(crate) use url::Url;
+pub(crate) use url::{Url, server_of};
 pub(crate) use work::Work;
 
 /// Begins a span for a part of something, such as a query or a request that goes out: a child of the current span, and outside of

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderName};
-use http::{Extensions, HeaderMap, Request, Version};
+use http::uri::Authority;
+use http::{Extensions, HeaderValue, Request, Version};
 use span_runtime::{Parent, Span, SpanBuilder, SpanHandle, names};
 use tower_layer::Layer;
 
 use super::Server;
-use crate::common::{Protocol, Url, segment};
+use crate::common::{Protocol, segment, server_of};
 
 /// Makes spans of the requests that a service serves; made by [`layer`](super::layer).
 #[derive(Clone)]
@@ -141,7 +142,9 @@ impl Settings {
                     .attribute(names::RPC_METHOD, method)
             }
         };
-        if let Some((address, port)) = server(uri.authority().map(http::uri::Authority::as_str), request.headers()) {
+        let host = || request.headers().get(HOST)?.to_str().ok();
+        let authority = uri.authority().map(Authority::as_str).or_else(host);
+        if let Some((address, port)) = authority.and_then(server_of) {
             span = span.attribute(names::SERVER_ADDRESS, address).attribute(names::SERVER_PORT, port);
         }
         if self.query {
@@ -157,16 +160,8 @@ impl Settings {
     }
 }
 
-fn text(value: &http::HeaderValue) -> String {
+fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-/// Host and port that the client asked for.
-fn server<'r>(authority: Option<&'r str>, headers: &'r HeaderMap) -> Option<(String, Option<i64>)> {
-    let authority = authority.or_else(|| headers.get(HOST)?.to_str().ok())?;
-    let whole = format!("none://{authority}");
-    let url = Url::of(&whole);
-    (!url.host.is_empty()).then(|| (url.host.to_owned(), url.port.map(i64::from)))
 }
 
 fn version(version: Version) -> Option<&'static str> {
