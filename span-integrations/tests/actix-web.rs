@@ -65,7 +65,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/broken", web::get().to(|| async { HttpResponse::BadGateway().body("sorry") }))
         .route("/empty", web::get().to(HttpResponse::NoContent))
         .route("/panics", web::get().to(panics))
-        .route("/waits", web::get().to(|| pending::<HttpResponse>()))
+        .route("/waits", web::get().to(pending::<HttpResponse>))
         .route("/streamed/{end}", web::get().to(streamed))
         .service(web::scope("/admin").route("/users/{id}", web::get().to(|| async { "a user" })));
 }
