@@ -37,8 +37,12 @@
 
 mod common;
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "anyhow")]
 pub mod anyhow;
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "error")]
 pub mod error;
 #[cfg(feature = "log")]
@@ -47,9 +51,17 @@ pub mod log;
 pub mod panic;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
 #[cfg(feature = "thread")]
 pub mod thread;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(feature = "tracing")]
 pub mod tracing;

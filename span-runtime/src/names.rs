@@ -207,4 +207,4 @@ pub(crate) const PERSONAL: [&str; 12] = [
 pub(crate) const PERSONAL_FAMILIES: [&str; 2] = ["user.", "enduser."];
 
 /// What the attributes of a request's headers begin with. (Sentry's conventions, which have it from OpenTelemetry's `http`)
-pub(crate) const REQUEST_HEADER: &str = "http.request.header.";
+pub const REQUEST_HEADER: &str = "http.request.header.";

@@ -12,22 +12,28 @@ const README: &str = include_str!("../../README.md");
 const SECURITY: &str = include_str!("../../SECURITY.md");
 
 /// Licences that ask for no more than to be named, or, the last, to be passed on with the data.
-const LICENCES: [&str; 7] = ["MIT", "MIT-0", "Apache-2.0", "ISC", "BSD-3-Clause", "Unicode-3.0", "CDLA-Permissive-2.0"];
+const LICENCES: [&str; 8] =
+    ["MIT", "MIT-0", "Apache-2.0", "ISC", "Zlib", "BSD-3-Clause", "Unicode-3.0", "CDLA-Permissive-2.0"];
 
 /// Where crates come from.
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Crates that are there in several versions, each with the reason. None of them is below span-runtime.
-const TWICE: [(&str, &str); 9] = [
-    ("base64", "ureq has the newer one; pem, which reads the certificates of the tests, the older"),
+const TWICE: [(&str, &str); 11] = [
+    (
+        "base64",
+        "pem, which reads the certificates of the tests, and tonic have the older one; all others have the newer",
+    ),
     ("getrandom", "three users: the rand of opentelemetry_sdk, that of fastrace and sentry, and ring"),
+    ("http", "actix-http and actix-router have the older one; all others have the newer"),
     ("r-efi", "getrandom's, on UEFI"),
     ("rand", "opentelemetry_sdk has the older one; fastrace and sentry have the newer"),
     ("rand_core", "rand's"),
+    ("socket2", "actix-server has the older one; all others have the newer"),
     ("syn", "tracing-attributes and others have not gone to the one that the macros use"),
     ("synstructure", "syn's"),
     ("untrusted", "ring has the older one; rustls-webpki has the newer"),
-    ("windows-sys", "ring has the older one, on Windows"),
+    ("windows-sys", "ring and the socket2 of actix-server have the older one, on Windows"),
 ];
 
 fn cargo(arguments: &[&str]) -> String {

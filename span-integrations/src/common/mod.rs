@@ -2,8 +2,12 @@
 #![allow(dead_code, unused_imports, reason = "each module uses some of it, and any of them can be built alone")]
 
 pub(crate) mod error;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+mod exchange;
+mod grpc;
 mod http;
 mod url;
+mod work;
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,8 +17,13 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
+#[cfg(feature = "tower")]
+pub use exchange::SpanBody;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+pub(crate) use exchange::{Exchange, Protocol, Side, carry};
 pub(crate) use http::{outgoing, status_of_http};
-pub(crate) use url::Url;
+pub(crate) use url::{Url, server_of};
+pub(crate) use work::Work;
 
 /// Begins a span for a part of something, such as a query or a request that goes out: a child of the current span, and outside of
 /// any it records nothing.
