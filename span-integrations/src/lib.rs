@@ -47,6 +47,8 @@ pub mod log;
 pub mod panic;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "sentry")]
+pub mod sentry;
 #[cfg(feature = "thread")]
 pub mod thread;
 #[cfg(feature = "tokio")]
