@@ -49,6 +49,8 @@ pub mod panic;
 pub mod rayon;
 #[cfg(feature = "sentry")]
 pub mod sentry;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
 #[cfg(feature = "thread")]
 pub mod thread;
 #[cfg(feature = "tokio")]

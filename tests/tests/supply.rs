@@ -12,18 +12,25 @@ const README: &str = include_str!("../../README.md");
 const SECURITY: &str = include_str!("../../SECURITY.md");
 
 /// Licences that ask for no more than to be named, or, the last, to be passed on with the data.
-const LICENCES: [&str; 7] = ["MIT", "MIT-0", "Apache-2.0", "ISC", "BSD-3-Clause", "Unicode-3.0", "CDLA-Permissive-2.0"];
+const LICENCES: [&str; 8] =
+    ["MIT", "MIT-0", "Apache-2.0", "ISC", "BSD-3-Clause", "Zlib", "Unicode-3.0", "CDLA-Permissive-2.0"];
 
 /// Where crates come from.
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Crates that are there in several versions, each with the reason. None of them is below span-runtime.
-const TWICE: [(&str, &str); 9] = [
+const TWICE: [(&str, &str); 15] = [
     ("base64", "ureq has the newer one; pem, which reads the certificates of the tests, the older"),
+    ("block-buffer", "digest's"),
+    ("cpufeatures", "sha2's of both versions"),
+    ("crypto-common", "digest's"),
+    ("digest", "sha2's"),
     ("getrandom", "three users: the rand of opentelemetry_sdk, that of fastrace and sentry, and ring"),
+    ("hashbrown", "sqlx and its hashlink have the older one; indexmap, which sqlx has too, the newer"),
     ("r-efi", "getrandom's, on UEFI"),
     ("rand", "opentelemetry_sdk has the older one; fastrace and sentry have the newer"),
     ("rand_core", "rand's"),
+    ("sha2", "sqlx-core has the older one; sqlx-postgres has the newer"),
     ("syn", "tracing-attributes and others have not gone to the one that the macros use"),
     ("synstructure", "syn's"),
     ("untrusted", "ring has the older one; rustls-webpki has the newer"),

@@ -1,6 +1,7 @@
 //! What the modules have in common: how their spans begin, what goes out with a request, how their futures are watched.
 #![allow(dead_code, unused_imports, reason = "each module uses some of it, and any of them can be built alone")]
 
+mod db;
 pub(crate) mod error;
 mod http;
 mod url;
@@ -13,6 +14,7 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
+pub(crate) use db::{Database, nothing, operation};
 pub(crate) use http::{outgoing, status_of_http};
 pub(crate) use url::Url;
 
