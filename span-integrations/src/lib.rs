@@ -55,6 +55,10 @@ pub mod rayon;
 pub mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest_middleware;
+#[cfg(feature = "sentry")]
+pub mod sentry;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
 #[cfg(feature = "thread")]
 pub mod thread;
 #[cfg(feature = "tokio")]

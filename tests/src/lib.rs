@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod endpoint;
+pub mod servers;
 pub mod tls;
 
 use std::sync::{Mutex, PoisonError};

@@ -19,16 +19,23 @@ const LICENCES: [&str; 8] =
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Crates that are there in several versions, each with the reason. None of them is below span-runtime.
-const TWICE: [(&str, &str); 11] = [
+const TWICE: [(&str, &str); 18] = [
     (
         "base64",
         "pem, which reads the certificates of the tests, and tonic have the older one; all others have the newer",
     ),
+    ("block-buffer", "digest's"),
+    ("cpufeatures", "sha2's of both versions"),
+    ("crypto-common", "digest's"),
+    ("digest", "sha2's"),
+    ("foldhash", "actix-web has the older one; hashbrown has the newer"),
     ("getrandom", "three users: the rand of opentelemetry_sdk, that of fastrace and sentry, and ring"),
+    ("hashbrown", "sqlx and its hashlink have the older one; indexmap, which sqlx has too, the newer"),
     ("http", "actix-http and actix-router have the older one; all others have the newer"),
     ("r-efi", "getrandom's, on UEFI"),
     ("rand", "opentelemetry_sdk has the older one; fastrace and sentry have the newer"),
     ("rand_core", "rand's"),
+    ("sha2", "sqlx-core has the older one; sqlx-postgres has the newer"),
     ("socket2", "actix-server has the older one; all others have the newer"),
     ("syn", "tracing-attributes and others have not gone to the one that the macros use"),
     ("synstructure", "syn's"),

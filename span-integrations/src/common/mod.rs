@@ -1,6 +1,7 @@
 //! What the modules have in common: how their spans begin, what goes out with a request, how their futures are watched.
 #![allow(dead_code, unused_imports, reason = "each module uses some of it, and any of them can be built alone")]
 
+mod db;
 pub(crate) mod error;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 mod exchange;
@@ -17,6 +18,7 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
+pub(crate) use db::{Database, nothing, operation};
 #[cfg(feature = "tower")]
 pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
