@@ -54,7 +54,9 @@ use ::actix_web::http::{Method, StatusCode, Version};
 use ::actix_web::web::Bytes;
 use ::actix_web::{Error, HttpMessage as _};
 use pin_project_lite::pin_project;
-use span_runtime::{Parent, Span, SpanBuilder, continue_trace, names, register_integration};
+use span_runtime::{
+    InContext, Instrument as _, Parent, Span, SpanBuilder, continue_trace, names, register_integration,
+};
 
 use crate::common::{Work, segment, server_of, status_of_http};
 
@@ -146,10 +148,11 @@ where
         let is_head = request.method() == Method::HEAD;
         let mut work = is_first.then(|| self.settings.begin(&request));
         let future = match &mut work {
-            Some(work) => work.run(|| self.service.call(request)),
-            None => self.service.call(request),
+            Some(work) => work.begin(|| self.service.call(request)),
+            // It has what is current in the span further outside.
+            None => self.service.call(request).in_current_span(),
         };
-        ResponseFuture { future: Some(future), work, is_head }
+        ResponseFuture { future, work, is_head }
     }
 }
 
@@ -235,20 +238,11 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
-        future: Option<F>,
+        future: InContext<F>,
+        // Behind the future, so that it is dropped later.
         work: Option<Work>,
         // A response to `HEAD` has the size of one with a body.
         is_head: bool,
-    }
-
-    impl<F> PinnedDrop for ResponseFuture<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if let Some(work) = this.work {
-                // What the future holds is dropped inside of its span.
-                work.run(|| this.future.set(None));
-            }
-        }
     }
 }
 
@@ -260,16 +254,12 @@ where
     type Output = Result<ServiceResponse<SpanBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        // Polled after it completed, which no executor does.
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
+        let this = self.project();
         let Some(work) = this.work.as_mut() else {
-            return future
-                .poll(context)
-                .map_ok(|response| response.map_body(|_, body| SpanBody::new(body, None, true)));
+            let polled = this.future.poll(context);
+            return polled.map_ok(|response| response.map_body(|_, body| SpanBody::new(body, None, true)));
         };
-        let Poll::Ready(result) = work.run(|| future.poll(context)) else { return Poll::Pending };
-        work.run(|| this.future.set(None));
+        let Poll::Ready(result) = work.watch(|| this.future.poll(context)) else { return Poll::Pending };
         match &result {
             Ok(response) => answer(work, response.status()),
             Err(error) => {

@@ -14,7 +14,7 @@
 //!
 //! # Hook
 //!
-//! The [layer of `tower`](crate::tower), which finds axum's [`MatchedPath`](::axum::extract::MatchedPath). That is known inside of
+//! The [layer of `tower`](crate::tower), which finds axum's [`MatchedPath`]. That is known inside of
 //! [`Router::layer`](::axum::Router::layer) only: around the whole router the layer names requests by their paths, and one inside then gives
 //! the same span its route.
 //!

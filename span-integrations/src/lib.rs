@@ -29,7 +29,8 @@
 //! 3. Names of attributes from [`span_runtime::names`]; one that is missing there is added there. Origin and name stand in the module,
 //!    as `const ORIGIN` and `const NAME`. [`register_integration`](span_runtime::register_integration) is called where the user puts
 //!    the module to use: in a constructor.
-//! 4. Spans from `common::segment` or `common::child`, headers by `common::outgoing`, futures by `common::observe`.
+//! 4. Spans from `common::segment` or `common::child`, headers by `common::outgoing`, futures by `common::observe`, and what has several parts
+//!    by `common::Work`.
 //! 5. `tests/NAME.rs`, against the real library: success, error, timeout, cancellation half way, a panic, two operations at once on one
 //!    task and on two threads, no runtime, unsampled. What was recorded is compared as text.
 //! 6. A row in `docs/integrations.md`; `tests/documented.rs` looks for it, and for the test.

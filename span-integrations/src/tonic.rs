@@ -52,7 +52,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
-use span_runtime::{Parent, Span, names, register_integration};
+use span_runtime::{Instrument as _, Parent, Span, names, register_integration};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -144,10 +144,10 @@ where
         let url = format!("{}{}", self.url, request.uri().path());
         carry(&span, &url, request.headers_mut());
         if !span.is_sampled() {
-            return ResponseFuture::new(self.channel.call(request), None);
+            return ResponseFuture::new(self.channel.call(request).in_current_span(), None);
         }
         let mut exchange = Exchange::new(Work::new(span), Protocol::Grpc, Side::Client, request.method());
-        let future = exchange.run(|| self.channel.call(request));
+        let future = exchange.begin(|| self.channel.call(request));
         ResponseFuture::new(future, Some(exchange))
     }
 }

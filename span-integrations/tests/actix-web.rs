@@ -307,6 +307,31 @@ fn concurrent_requests_never_cross() {
     }
 }
 
+// A handler's future stays on its thread, so that it can hold a guard while it waits.
+#[test]
+fn guards_that_are_held_while_a_handler_waits_stay_in_their_request() {
+    async fn hold(barrier: web::Data<Barrier>) -> &'static str {
+        let held = start_span("held").start();
+        barrier.wait().await;
+        start_span("below").start().end();
+        barrier.wait().await;
+        drop(held);
+        start_span("beside").start().end();
+        "held"
+    }
+    let harness = Harness::new();
+    let barrier = web::Data::new(Barrier::new(2));
+    actix_web::rt::System::new().block_on(async {
+        let app = App::new().app_data(barrier).wrap(middleware()).route("/hold", web::get().to(hold));
+        let app = in_process::init_service(app).await;
+        let call = || in_process::call_and_read_body(&app, in_process::TestRequest::get().uri("/hold").to_request());
+        assert_eq!(tokio::join!(call(), call()), (Bytes::from("held"), Bytes::from("held")));
+        assert_eq!(current_span().span_id(), None);
+    });
+    let one = "GET /hold\n  held\n    below\n  beside\n";
+    assert_eq!(harness.text(&[]), format!("{one}---\n{one}"));
+}
+
 #[test]
 fn two_middlewares_make_one_span_which_is_a_segment_also_in_another_one() {
     let harness = Harness::new();

@@ -400,6 +400,23 @@ fn concurrent_calls_never_cross() {
     }
 }
 
+#[test]
+fn a_call_in_a_request_of_http_is_its_child() {
+    let harness = Harness::new();
+    block_on(1, async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let mut builder = Server::builder().layer(span_integrations::tower::layer()).layer(server());
+        tokio::spawn(builder.add_service(Orders).serve_with_incoming(TcpListenerStream::new(listener)));
+        ask(&connect(&url, |endpoint| endpoint), "nothing").await.expect_err("there is none");
+        all_ended(&harness).await;
+    });
+    let expected = "\
+        POST /shop.Orders/Get sentry.op=\"http.server\"\n  \
+        shop.Orders/Get [error] sentry.op=\"grpc.server\" rpc.response.status_code=\"NOT_FOUND\"\n";
+    assert_eq!(text(&harness.finish(), &OUTCOME), expected);
+}
+
 // behaviours 28, 33
 #[test]
 fn where_nothing_is_recorded_the_trace_is_passed_on_to_its_targets() {

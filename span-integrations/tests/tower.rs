@@ -78,7 +78,7 @@ async fn handle<B>(request: Request<B>) -> Result<Response<Body>, io::Error> {
         Ok(response)
     };
     match request.uri().path() {
-        "/work" => {
+        "/job" => {
             tokio::task::yield_now().await;
             start_span("work").start().end();
             answer(StatusCode::OK, full("done"))
@@ -135,7 +135,7 @@ fn a_request_is_a_segment_of_the_trace_that_its_headers_name() {
         let harness = Harness::new();
         block_on(workers, async {
             let server = serve(layer()).await;
-            let request = reqwest::Client::new().get(format!("http://{server}/work?token=secret"));
+            let request = reqwest::Client::new().get(format!("http://{server}/job?token=secret"));
             let request = request.header("sentry-trace", INCOMING).header("authorization", "secret");
             let response = request.send().await.expect("the server answers");
             assert_eq!(response.text().await.expect("the body comes"), "done");
@@ -162,8 +162,8 @@ fn a_request_is_a_segment_of_the_trace_that_its_headers_name() {
         ];
         let tree = Tree::new(&spans).attributes(&attributes).to_string();
         let expected = "\
-            GET /work sentry.op=\"http.server\" sentry.origin=\"auto.http.tower\" \
-            sentry.segment.name.source=\"url\" http.request.method=\"GET\" url.path=\"/work\" \
+            GET /job sentry.op=\"http.server\" sentry.origin=\"auto.http.tower\" \
+            sentry.segment.name.source=\"url\" http.request.method=\"GET\" url.path=\"/job\" \
             network.protocol.name=\"http\" network.protocol.version=\"1.1\" http.response.status_code=200 (parent not received)\n  \
             work sentry.origin=\"manual\"\n";
         assert_eq!(tree, expected, "{workers} workers");
@@ -175,12 +175,12 @@ fn without_headers_a_request_is_a_trace_of_its_own_also_in_another_span() {
     let harness = Harness::new();
     block_on(1, async {
         let inside = async {
-            call("/work").await.expect("it answers").into_body().collect().await.expect("the body comes");
+            call("/job").await.expect("it answers").into_body().collect().await.expect("the body comes");
         };
         inside.in_span(start_span("main").inactive().start()).await;
     });
     let spans = harness.finish();
-    let [main, request] = ["main", "GET /work"].map(|name| spans.iter().find(|span| span.name == name).expect("sent"));
+    let [main, request] = ["main", "GET /job"].map(|name| spans.iter().find(|span| span.name == name).expect("sent"));
     assert!(request.is_segment && request.parent_span_id.is_none());
     assert_ne!(main.trace_id, request.trace_id);
 }
@@ -193,7 +193,7 @@ fn the_status_is_the_responses() {
         get(server, "/missing").await.expect("it answers");
         get(server, "/broken").await.expect("it answers");
         get(server, "/empty").await.expect("it answers");
-        let head = reqwest::Client::new().head(format!("http://{server}/work")).send().await.expect("it answers");
+        let head = reqwest::Client::new().head(format!("http://{server}/job")).send().await.expect("it answers");
         assert_eq!(head.content_length(), Some(0));
         get(server, "/fails").await.expect_err("hyper hangs up");
     });
@@ -201,7 +201,7 @@ fn the_status_is_the_responses() {
         GET /missing [error] http.response.status_code=404\n---\n\
         GET /broken [error] http.response.status_code=500\n---\n\
         GET /empty http.response.status_code=204\n---\n\
-        HEAD /work http.response.status_code=200\n  \
+        HEAD /job http.response.status_code=200\n  \
         work\n---\n\
         GET /fails [error] error.type=IO\n";
     assert_eq!(harness.text(&OUTCOME), expected.replace("IO", &io_error()));
@@ -241,12 +241,12 @@ fn a_client_that_goes_away_and_a_timeout_cancel() {
         hang_up(&harness, server, "/waits", "").await;
         assert!(timeout(Duration::from_millis(1), call("/waits?in=process")).await.is_err());
         // A response that nobody reads.
-        drop(call("/work").await.expect("it answers"));
+        drop(call("/job").await.expect("it answers"));
     });
     let expected = "\
         GET /waits span.cancelled=true\n---\n\
         GET /waits span.cancelled=true\n---\n\
-        GET /work http.response.status_code=200 span.cancelled=true\n  \
+        GET /job http.response.status_code=200 span.cancelled=true\n  \
         work\n";
     assert_eq!(harness.text(&OUTCOME), expected);
 }
@@ -279,12 +279,12 @@ fn a_handler_that_panics_is_an_error_and_the_next_request_has_nothing_of_it() {
             let server = serve(layer()).await;
             get(server, "/panics").await.expect_err("the connection is gone");
             all_ended(&harness).await;
-            get(server, "/work").await.expect("it answers");
+            get(server, "/job").await.expect("it answers");
             assert_eq!(current_span().span_id(), None);
         });
         assert_eq!(
             harness.text(&["span.cancelled"]),
-            "GET /panics [error]\n---\nGET /work\n  work\n",
+            "GET /panics [error]\n---\nGET /job\n  work\n",
             "{workers} workers"
         );
     }
@@ -335,11 +335,11 @@ fn two_layers_make_one_span() {
     let harness = Harness::new();
     block_on(1, async {
         let service: Server<Server<_>> = layer().layer(layer().layer(service_fn(handle::<()>)));
-        let request = Request::builder().uri("/work").body(()).expect("a request");
+        let request = Request::builder().uri("/job").body(()).expect("a request");
         let response = service.oneshot(request).await.expect("it answers");
         response.into_body().collect().await.expect("the body comes");
     });
-    assert_eq!(harness.text(&["span.cancelled"]), "GET /work\n  work\n");
+    assert_eq!(harness.text(&["span.cancelled"]), "GET /job\n  work\n");
 }
 
 // behaviour 37
@@ -349,7 +349,7 @@ fn queries_and_headers_are_recorded_on_request_and_scrubbed() {
     let layer = layer().query(true).headers(["User-Agent", "Authorization", "x-none", "no name"]);
     let service = layer.layer(service_fn(handle::<()>));
     block_on(1, async {
-        let request = Request::builder().uri("http://user:pass@shop.example/work?page=7&token=secret");
+        let request = Request::builder().uri("http://user:pass@shop.example/job?page=7&token=secret");
         let request = request.header("user-agent", "curl").header("authorization", "Bearer secret").body(());
         let response = service.oneshot(request.expect("a request")).await.expect("it answers");
         response.into_body().collect().await.expect("the body comes");
@@ -364,7 +364,7 @@ fn queries_and_headers_are_recorded_on_request_and_scrubbed() {
     let text = harness.text(&keys);
     assert!(!text.contains("secret") && !text.contains("pass"), "{text}");
     let expected = "\
-        GET /work url.scheme=\"http\" url.query=\"page=[Filtered]&token=[Filtered]\" \
+        GET /job url.scheme=\"http\" url.query=\"page=[Filtered]&token=[Filtered]\" \
         http.request.header.user-agent=\"curl\" http.request.header.authorization=\"[Filtered]\"\n  \
         work\n";
     assert_eq!(text, expected);

@@ -1,6 +1,7 @@
 //! A request and its response over HTTP, up to the end of the response's body.
 
 use std::any::type_name;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,7 +10,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use span_runtime::{Span, Status, names};
+use span_runtime::{InContext, Span, Status, names};
 
 use super::{Work, grpc, outgoing, status_of_http};
 
@@ -48,6 +49,14 @@ impl Exchange {
 
     pub(crate) fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
         self.work.run(part)
+    }
+
+    pub(crate) fn begin<F: Future>(&mut self, call: impl FnOnce() -> F) -> InContext<F> {
+        self.work.begin(call)
+    }
+
+    pub(crate) fn watch<R>(&mut self, part: impl FnOnce() -> R) -> R {
+        self.work.watch(part)
     }
 
     /// Looks at the head of the response, and lets the span go along with the body.

@@ -1,8 +1,9 @@
 //! A span that goes along with work in several parts, such as the future of a request and the body of the response.
 
+use std::future::Future;
 use std::thread;
 
-use span_runtime::{Context, Span, Status, names};
+use span_runtime::{Context, InContext, Instrument as _, Span, Status, names};
 
 /// A span, and what is current in each part of the work that it is for.
 ///
@@ -23,6 +24,18 @@ impl Work {
     /// Runs a part of the work.
     pub(crate) fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
         let _entered = self.context.enter();
+        let _unwinds = Unwinds { span: &mut self.span, from_outside: thread::panicking() };
+        part()
+    }
+
+    /// Calls what makes a future of the work, which [`watch`](Work::watch) polls: it takes along what is current, and what becomes current in
+    /// it by guards that it holds from one poll to the next, as futures that are not `Send` can.
+    pub(crate) fn begin<F: Future>(&mut self, call: impl FnOnce() -> F) -> InContext<F> {
+        self.run(|| call().in_current_span())
+    }
+
+    /// Runs a part of the work that takes along what is current by itself.
+    pub(crate) fn watch<R>(&mut self, part: impl FnOnce() -> R) -> R {
         let _unwinds = Unwinds { span: &mut self.span, from_outside: thread::panicking() };
         part()
     }

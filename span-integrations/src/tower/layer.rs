@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use super::Server;
 use crate::common::{Protocol, segment, server_of};
 
-/// Makes spans of the requests that a service serves; made by [`layer`](super::layer).
+/// Makes spans of the requests that a service serves; made by [`layer`](super::layer()).
 #[derive(Clone)]
 pub struct ServerLayer {
     settings: Settings,

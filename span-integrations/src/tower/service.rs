@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use span_runtime::{SpanHandle, continue_trace};
+use span_runtime::{InContext, Instrument as _, SpanHandle, continue_trace};
 use tower_service::Service;
 
 use super::Settings;
@@ -64,10 +64,11 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut exchange = self.begin(&mut request);
         let future = match &mut exchange {
-            Some(exchange) => exchange.run(|| self.service.call(request)),
-            None => self.service.call(request),
+            Some(exchange) => exchange.begin(|| self.service.call(request)),
+            // It has what is current in the span further outside.
+            None => self.service.call(request).in_current_span(),
         };
-        ResponseFuture { future: Some(future), exchange }
+        ResponseFuture { future, exchange }
     }
 }
 
@@ -76,25 +77,16 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
-        future: Option<F>,
+        future: InContext<F>,
+        // Behind the future, so that it is dropped later.
         exchange: Option<Exchange>,
-    }
-
-    impl<F> PinnedDrop for ResponseFuture<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if let Some(exchange) = this.exchange {
-                // What the future holds is dropped inside of its span.
-                exchange.run(|| this.future.set(None));
-            }
-        }
     }
 }
 
 #[cfg(feature = "tonic")]
 impl<F> ResponseFuture<F> {
-    pub(crate) fn new(future: F, exchange: Option<Exchange>) -> Self {
-        ResponseFuture { future: Some(future), exchange }
+    pub(crate) fn new(future: InContext<F>, exchange: Option<Exchange>) -> Self {
+        ResponseFuture { future, exchange }
     }
 }
 
@@ -106,14 +98,12 @@ where
     type Output = Result<Response<SpanBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        // Polled after it completed, which no executor does.
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
-        let Some(exchange) = this.exchange.as_mut() else {
-            return future.poll(context).map_ok(|response| response.map(SpanBody::without_span));
+        let this = self.project();
+        let polled = match this.exchange.as_mut() {
+            Some(exchange) => exchange.watch(|| this.future.poll(context)),
+            None => this.future.poll(context),
         };
-        let Poll::Ready(result) = exchange.run(|| future.poll(context)) else { return Poll::Pending };
-        exchange.run(|| this.future.set(None));
+        let Poll::Ready(result) = polled else { return Poll::Pending };
         let exchange = this.exchange.take();
         Poll::Ready(match (result, exchange) {
             (Ok(response), Some(exchange)) => Ok(exchange.answered(response)),
