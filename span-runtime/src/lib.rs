@@ -65,7 +65,6 @@ mod client;
 mod clock;
 #[allow(
     clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
     reason = "the depth of a stack is that of the frames that were pushed, and nothing is taken from it without a look at the top"
 )]
 mod context;
@@ -81,7 +80,6 @@ mod flusher;
 pub mod fuzzing;
 #[allow(
     clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
     reason = "a slot's number is below `CAPACITY`, and parts of the limit are below the limit"
 )]
 mod hand_over;

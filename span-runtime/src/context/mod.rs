@@ -662,7 +662,9 @@ impl Local {
             let Some(entry) = self.pop_to_carry() else { break };
             above.push(entry);
         }
-        above[first..].reverse();
+        if let Some(taken) = above.get_mut(first..) {
+            taken.reverse();
+        }
     }
 
     /// Whether nothing is to record here, whatever is carried in.

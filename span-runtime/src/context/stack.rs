@@ -217,11 +217,11 @@ impl Stack {
 
     /// The frame that will be used next.
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "`grow` has just made it, where it was not there")]
     fn next(&mut self) -> &mut Frame {
         if self.depth >= self.frames.len() {
             self.grow();
         }
-        // `grow` has just made it, where it was not there.
         &mut self.frames[self.depth]
     }
 

@@ -49,6 +49,7 @@ impl<T> Chunk<T> {
 
     /// Writes an unpublished slot. Producer only.
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "the mask keeps it within the slots")]
     pub(super) fn write(&self, index: usize, item: T) {
         debug_assert!(index < CAPACITY, "`Reservation` stays below the end of what it reserved");
         // SAFETY: the caller is the chunk's one producer and `index` is not published, as `Reservation` counts from
@@ -60,6 +61,7 @@ impl<T> Chunk<T> {
     }
 
     /// Drops a slot that was written and not published. Producer only.
+    #[expect(clippy::indexing_slicing, reason = "it was written, by way of `write`")]
     pub(super) fn unwrite(&self, index: usize) {
         // SAFETY: as in `write`; the slot was initialised by it, which `Reservation` knows from `next`, and it is not dropped
         // again, as the `Reservation` ends with this.
@@ -83,6 +85,7 @@ impl<T> Chunk<T> {
     }
 
     /// Takes every published item. Consumer only.
+    #[expect(clippy::indexing_slicing, reason = "below `published`, which is at most CAPACITY")]
     pub(super) fn take_published(&self, mut take: impl FnMut(T)) -> usize {
         let taken = self.taken.load(Ordering::Relaxed); // written by this thread only
         // Acquire: pairs with the Release in `publish`, and in `close`, which may be what is read.
