@@ -47,6 +47,8 @@ pub mod log;
 pub mod panic;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sentry")]
 pub mod sentry;
 #[cfg(feature = "sqlx")]
