@@ -39,6 +39,8 @@ mod common;
 
 #[cfg(feature = "anyhow")]
 pub mod anyhow;
+#[cfg(feature = "diesel")]
+pub mod diesel;
 #[cfg(feature = "error")]
 pub mod error;
 #[cfg(feature = "log")]
