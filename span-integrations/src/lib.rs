@@ -44,6 +44,8 @@ pub mod actix_web;
 pub mod anyhow;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "diesel")]
+pub mod diesel;
 #[cfg(feature = "error")]
 pub mod error;
 #[cfg(feature = "log")]
@@ -52,6 +54,8 @@ pub mod log;
 pub mod panic;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 #[cfg(feature = "reqwest-middleware")]

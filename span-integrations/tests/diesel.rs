@@ -1,0 +1,271 @@
+//! Queries of diesel, on SQLite.
+#![cfg(feature = "diesel")]
+#![forbid(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Once;
+use std::{env, fs, process, thread};
+
+use diesel::connection::{DefaultLoadingMode, SimpleConnection as _};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
+use span_integrations::diesel::{install, spans};
+use span_runtime::testing::Tree;
+use span_runtime::{Context, names, start_span};
+use span_tests::Harness;
+
+diesel::table! {
+    /// What the shop has.
+    item (id) {
+        /// Which one.
+        id -> Integer,
+        /// What it is called.
+        name -> Nullable<Text>,
+    }
+}
+
+const SHOWN: [&str; 3] = [names::OP, names::DB_OPERATION_NAME, names::ERROR_TYPE];
+const WHERE: [&str; 4] = [names::ORIGIN, names::DB_SYSTEM_NAME, names::DB_QUERY_TEXT, names::DB_NAMESPACE];
+
+/// Makes a connection to a database in memory, with a table.
+fn connect() -> SqliteConnection {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| install().expect("nobody else sets one"));
+    let mut connection = SqliteConnection::establish(":memory:").expect("there is memory");
+    let create = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)";
+    connection.batch_execute(create).expect("it is SQL");
+    connection
+}
+
+fn insert(connection: &mut SqliteConnection, id: i32) -> QueryResult<usize> {
+    diesel::insert_into(item::table).values((item::id.eq(id), item::name.eq("bound"))).execute(connection)
+}
+
+/// What follows a `request`, below it.
+fn tree(lines: &[&str]) -> String {
+    let lines = lines.iter().map(|line| format!("  {line}\n"));
+    std::iter::once("request\n".to_owned()).chain(lines).collect()
+}
+
+const INSERT: &str = "INSERT INTO `item` (`id`, `name`) VALUES (?, ?)";
+const SELECT: &str = "SELECT `item`.`id` FROM `item` WHERE (`item`.`id` > ?)";
+
+#[test]
+fn queries_transactions_and_the_connection() {
+    let mut connection = connect();
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    let other = SqliteConnection::establish(":memory:").expect("there is memory");
+    insert(&mut connection, 1).expect("it is new");
+    let found: Vec<i32> =
+        item::table.select(item::id).filter(item::id.gt(0)).load(&mut connection).expect("there is a table");
+    assert_eq!(found, [1]);
+    let committed = connection.transaction(|connection| {
+        insert(connection, 2)?;
+        let rolled_back: QueryResult<()> = connection.transaction(|connection| {
+            insert(connection, 3)?;
+            Err(Error::RollbackTransaction)
+        });
+        assert_eq!(rolled_back, Err(Error::RollbackTransaction));
+        QueryResult::Ok(())
+    });
+    assert_eq!(committed, Ok(()));
+    diesel::sql_query("select 1").execute(&mut connection).expect("it is SQL");
+    drop(other);
+    request.end();
+    let line = |text: &str, operation: &str| format!("{text} sentry.op=\"db\" db.operation.name=\"{operation}\"");
+    // What diesel asks of a connection when it makes one is not said here.
+    let text = harness.text(&SHOWN);
+    let (connect, rest) = text.split_once("  INSERT").expect("there is an insert");
+    assert!(connect.starts_with(&tree(&[&line("connect", "CONNECT")])), "{connect}");
+    let expected = [
+        line(INSERT, "INSERT"),
+        line(SELECT, "SELECT"),
+        line("BEGIN", "BEGIN"),
+        line(INSERT, "INSERT"),
+        line("SAVEPOINT diesel_savepoint_1", "SAVEPOINT"),
+        line(INSERT, "INSERT"),
+        line("ROLLBACK TO SAVEPOINT diesel_savepoint_1", "ROLLBACK"),
+        line("COMMIT", "COMMIT"),
+        line("select 1", "SELECT"),
+    ];
+    let expected: String = expected.iter().map(|line| format!("  {line}\n")).collect();
+    assert_eq!(format!("  INSERT{rest}"), expected);
+}
+
+// behaviours 37, 38
+#[test]
+fn spans_say_where_the_database_is_and_no_value() {
+    let mut connection = connect();
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    insert(&mut connection, 7).expect("it is new");
+    item::table
+        .filter(item::name.eq(" -- binds: bound"))
+        .count()
+        .get_result::<i64>(&mut connection)
+        .expect("it is SQL");
+    connection.set_instrumentation(spans());
+    diesel::sql_query("SELECT ?")
+        .bind::<diesel::sql_types::Text, _>("bound")
+        .execute(&mut connection)
+        .expect("it is SQL");
+    connection.set_instrumentation(spans().at("sqlite://data/shop.db?mode=rw"));
+    connection.batch_execute("SELECT 2").expect("it is SQL");
+    request.end();
+    let spans = harness.finish();
+    let told = format!("{spans:?}");
+    assert!(!told.contains("bound") && !told.contains("binds"), "{told}");
+    let text = Tree::new(&spans[..]).attributes(&WHERE).to_string();
+    let line = |query: &str, database: &str| {
+        let (system, namespace) = database.split_once(' ').unwrap_or((database, ""));
+        format!(
+            "  {query} sentry.origin=\"auto.db.diesel\" db.system.name=\"{system}\" db.query.text=\"{query}\"{namespace}"
+        )
+    };
+    let count = "SELECT COUNT(*) FROM `item` WHERE (`item`.`name` = ?)";
+    let expected = [
+        line(INSERT, "sqlite  db.namespace=\":memory:\""),
+        line(count, "sqlite  db.namespace=\":memory:\""),
+        line("SELECT ?", "other_sql"),
+        line("SELECT 2", "sqlite  db.namespace=\"data/shop.db\""),
+    ];
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn errors_have_their_kind() {
+    let mut connection = connect();
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    insert(&mut connection, 1).expect("it is new");
+    let twice = insert(&mut connection, 1);
+    assert!(matches!(twice, Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))), "{twice:?}");
+    diesel::sql_query("SELECT").execute(&mut connection).expect_err("it is no SQL");
+    connection.batch_execute("ALSO NONE").expect_err("it is no SQL");
+    let missing = item::table.select(item::id).filter(item::id.gt(7)).first::<i32>(&mut connection);
+    assert_eq!(missing, Err(Error::NotFound), "which is no fault of the query");
+    SqliteConnection::establish("/nowhere/at/all.db").map(|_| ()).expect_err("there is no such folder");
+    request.end();
+    let expected = [
+        INSERT.to_owned(),
+        format!("{INSERT} [error] error.type=\"UniqueViolation\""),
+        "SELECT [error] error.type=\"Unknown\"".to_owned(),
+        "ALSO NONE [error] error.type=\"Unknown\"".to_owned(),
+        format!("{SELECT} LIMIT ?"),
+        "connect [error] error.type=\"BadConnection\"".to_owned(),
+    ];
+    assert_eq!(harness.text(&SHOWN[2..]), tree(&expected.each_ref().map(String::as_str)));
+}
+
+/// A database in a file, which is removed.
+struct File(PathBuf);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _there = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn one_that_waits_too_long_for_another() {
+    let file = File(env::temp_dir().join(format!("span-diesel-{}.db", process::id())));
+    let path = file.0.to_str().expect("it is text");
+    let (mut one, mut two) = (connect(), connect());
+    for connection in [&mut one, &mut two] {
+        *connection = SqliteConnection::establish(path).expect("there is room");
+        connection.batch_execute("PRAGMA busy_timeout = 50").expect("it is SQL");
+    }
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    one.batch_execute("BEGIN EXCLUSIVE").expect("nobody else has it");
+    two.batch_execute("BEGIN EXCLUSIVE").expect_err("the other one has it");
+    request.end();
+    let expected = ["BEGIN EXCLUSIVE", "BEGIN EXCLUSIVE [error] error.type=\"Unknown\""];
+    assert_eq!(harness.text(&SHOWN[2..]), tree(&expected));
+}
+
+#[test]
+fn rows_that_are_dropped_half_way_and_a_panic_over_one() {
+    let mut connection = connect();
+    for id in [1, 2] {
+        insert(&mut connection, id).expect("it is new");
+    }
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    let query = || item::table.select(item::id).filter(item::id.gt(0));
+    {
+        let mut rows = query().load_iter::<i32, DefaultLoadingMode>(&mut connection).expect("there is a table");
+        assert_eq!(rows.next(), Some(Ok(1)));
+    }
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let mut rows = query().load_iter::<i32, DefaultLoadingMode>(&mut connection).expect("there is a table");
+        assert_eq!(rows.next(), None, "on purpose: there is one");
+    }));
+    assert!(panicked.is_err());
+    query().load::<i32>(&mut connection).expect("the connection is as it was");
+    request.end();
+    let expected = [SELECT.to_owned(), format!("{SELECT} [error]"), SELECT.to_owned()];
+    assert_eq!(harness.text(&[names::CANCELLED]), tree(&expected.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn two_queries_at_once_on_one_thread() {
+    let (mut one, mut two) = (connect(), connect());
+    for id in [1, 2] {
+        insert(&mut one, id).expect("it is new");
+    }
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    let query = item::table.select(item::id).filter(item::id.gt(0));
+    for row in query.load_iter::<i32, DefaultLoadingMode>(&mut one).expect("there is a table") {
+        let _row = start_span("row").start();
+        insert(&mut two, row.expect("it is a number")).expect("it is new");
+    }
+    request.end();
+    let expected = [SELECT, "row", &format!("  {INSERT}"), "row", &format!("  {INSERT}")];
+    assert_eq!(harness.text(&[]), tree(&expected));
+}
+
+#[test]
+fn on_two_threads() {
+    let connections = [("one", connect()), ("two", connect())];
+    let harness = Harness::new();
+    let request = start_span("request").start();
+    thread::scope(|scope| {
+        for (name, mut connection) in connections {
+            let context = Context::current();
+            scope.spawn(move || {
+                context.run(|| {
+                    let _request = start_span(name).start();
+                    insert(&mut connection, 1).expect("it is new");
+                });
+            });
+        }
+    });
+    request.end();
+    let text = harness.text(&[]);
+    for name in ["one", "two"] {
+        assert!(text.contains(&format!("\n  {name}\n    {INSERT}\n")), "{text}");
+    }
+}
+
+#[test]
+fn outside_of_any_span_and_without_sampling_nothing_is_recorded() {
+    let work = |id| {
+        let mut connection = connect();
+        connection.transaction(|connection| insert(connection, id)).expect("it is new");
+        insert(&mut connection, id).expect_err("it is there");
+    };
+    let harness = Harness::new();
+    work(1);
+    assert_eq!(harness.text(&[]), "", "there is no span around");
+    let harness = Harness::sampling(0.0);
+    let request = start_span("request").start();
+    work(2);
+    request.end();
+    assert_eq!(harness.text(&[]), "");
+    // And with no runtime at all.
+    work(3);
+}
