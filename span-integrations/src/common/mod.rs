@@ -14,7 +14,7 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
-pub(crate) use db::{Database, nothing, operation};
+pub(crate) use db::Database;
 pub(crate) use http::{outgoing, status_of_http};
 pub(crate) use url::Url;
 
