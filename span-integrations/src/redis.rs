@@ -16,21 +16,22 @@
 //!
 //! # Invariant
 //!
-//! Commands and answers are what they are without it. A span ends when its command is answered, fails, or is dropped. Outside of any span nothing
-//! is recorded.
+//! Commands and answers are what they are without it. A span ends when its command is answered, fails, or is dropped. Outside of
+//! any span nothing is recorded.
 //!
 //! # Hook
 //!
-//! [`ConnectionLike`], the blocking one and the [async](aio::ConnectionLike) one, around any connection that is one: a `Connection`, a
-//! `MultiplexedConnection`, a `ConnectionManager`, and those of a cluster. Clones of a connection are clones of it with this around it.
+//! [`ConnectionLike`], the blocking one and the [async](aio::ConnectionLike) one, around any connection that is one: a
+//! `Connection`, a `MultiplexedConnection`, a `ConnectionManager`, and those of a cluster. Clones of a connection are clones of
+//! it with this around it.
 //!
 //! It does not see what does not go through that trait: connecting, messages that are subscribed to, a `ClusterPipeline` on a blocking
 //! connection, and what connections say among themselves, such as to find a cluster's nodes.
 //!
 //! # Attributes
 //!
-//! Spans are named by the command, or `PIPELINE` or `MULTI` for what goes at once. Each is a child of the current span, with the op `db.redis` and the
-//! origin `auto.db.redis`.
+//! Spans are named by the command, or `PIPELINE` or `MULTI` for what goes at once. Each is a child of the current span, with the
+//! op `db.redis` and the origin `auto.db.redis`.
 //!
 //! | | |
 //! | --- | --- |
@@ -42,8 +43,8 @@
 //! | `server.address`, `server.port`, `db.user` | from [the URL](Traced::at), which connections do not tell |
 //! | `error.type` | the code that the server gives, such as `WRONGTYPE`, `timeout`, or what kind of error it is |
 //!
-//! Where [a cache is asked for](Traced::cache), the commands on its keys have the op `cache.get`, `cache.put` or `cache.remove` instead, are named by the keys, and
-//! have:
+//! Where [a cache is asked for](Traced::cache), the commands on its keys have the op `cache.get`, `cache.put` or `cache.remove`
+//! instead, are named by the keys, and have:
 //!
 //! | | |
 //! | --- | --- |

@@ -18,22 +18,23 @@
 //!
 //! # Invariant
 //!
-//! Each event goes on, and all of it but its trace context is as it was. Where there is no current span that context is left alone as well.
+//! Each event goes on, and all of it but its trace context is as it was. Where there is no current span that context is left
+//! alone as well.
 //!
 //! # Hook
 //!
-//! An [`Integration`] of the client, which sees each event on the thread that captures it, behind the scope and its processors: where sentry's own
-//! transactions are still in use, an event in a span of ours is in our trace. Logs, metrics, sessions and transactions of sentry-rust pass no integration;
-//! they keep the ids of sentry's scope.
+//! An [`Integration`] of the client, which sees each event on the thread that captures it, behind the scope and its processors:
+//! where sentry's own transactions are still in use, an event in a span of ours is in our trace. Logs, metrics, sessions and
+//! transactions of sentry-rust pass no integration; they keep the ids of sentry's scope.
 //!
-//! Of the client's options [`options`] takes what both sides have: DSN, release, environment, server name, organisation, and whether data on persons is
-//! sent. How many traces are recorded is said here, because the rate there is for its transactions. Spans have an HTTP client of their own, unless
-//! [`transport_of`] is asked for.
+//! Of the client's options [`options`] takes what both sides have: DSN, release, environment, server name, organisation, and
+//! whether data on persons is sent. How many traces are recorded is said here, because the rate there is for its transactions.
+//! Spans have an HTTP client of their own, unless [`transport_of`] is asked for.
 //!
 //! # Attributes
 //!
-//! It makes no spans. The context `trace` of events has `trace_id` and `span_id`; below an unsampled segment the latter is the id of the segment's
-//! span.
+//! It makes no spans. The context `trace` of events has `trace_id` and `span_id`; below an unsampled segment the latter is the
+//! id of the segment's span.
 
 use std::fmt;
 use std::sync::Arc;

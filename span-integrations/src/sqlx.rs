@@ -21,9 +21,10 @@
 //!
 //! # Hook
 //!
-//! [`Executor`], around a [pool](Pool), a connection or a transaction: queries that are given `&pool`, `&mut connection` or `&mut
-//! transaction` of here have spans, and also what begins and ends a transaction. A span begins when the query is first polled and ends when its
-//! last row was read; on a pool it has the time in which it waits for a connection. A stream of rows that is dropped before is cancelled.
+//! [`Executor`], around a [pool](Pool), a connection or a transaction: queries that are given `&pool`, `&mut connection` or
+//! `&mut transaction` of here have spans, and also what begins and ends a transaction. A span begins when the query is first
+//! polled and ends when its last row was read; on a pool it has the time in which it waits for a connection. A stream of rows
+//! that is dropped before is cancelled.
 //!
 //! It does not see what is done on what is [inside](Traced::inner), such as migrations, nor the roll-back that a transaction owes when it
 //! is dropped, which sqlx does with the next query.

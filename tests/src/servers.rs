@@ -1,19 +1,24 @@
 //! Servers that tests run against: real ones, from the binaries on the `PATH`, each on a port and in a directory of its own.
 //!
-//! A server ends with the process that started it, however that ends. Where a binary is missing the tests that need it are skipped, which they say; in
-//! continuous integration, where `CI` is set, that fails them.
+//! A server ends with the process that started it, however that ends. Where a binary is missing the tests that need it are
+//! skipped, which they say; in continuous integration, where `CI` is set, that fails them.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// How long a server may take to start; the machine may be busy.
 const START: Duration = Duration::from_secs(60);
+
+/// Where servers listen.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 /// Runs a server until the pipe from the process of the tests ends, which it does with that process; then removes the directory.
 const KEEPER: &str = r#"directory=$1; shift
@@ -137,10 +142,14 @@ fn directory(name: &str) -> PathBuf {
     unreachable!("there are enough numbers");
 }
 
-/// A port that was free just now.
+/// A port that was free just now, and that no connection is given by itself, as those above these are, until the server has it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut tries = (0..PORTS).map(|_| {
+        let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Relaxed));
+        FIRST_PORT + (number % u32::from(PORTS)) as u16
+    });
+    tries.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()).expect("a port is free")
 }
 
 /// Whose account PostgreSQL runs under where this one is root's, which it refuses.

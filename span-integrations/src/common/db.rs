@@ -83,7 +83,7 @@ impl Database {
 }
 
 /// A span that records nothing, where nothing is current.
-pub(crate) fn nothing() -> Span {
+fn nothing() -> Span {
     start_span("").parent(Parent::ONLY_CURRENT).inactive().start()
 }
 
@@ -96,7 +96,7 @@ fn user(url: &str) -> Option<String> {
 }
 
 /// The word that a statement begins with, as it is written: `select`.
-pub(crate) fn operation(text: &str) -> Option<&str> {
+fn operation(text: &str) -> Option<&str> {
     let mut rest = text.trim_start_matches(|sign: char| sign.is_whitespace() || sign == '(');
     // Comments before it are those of libraries that say where a query is from.
     while let Some(behind) = behind_comment(rest) {

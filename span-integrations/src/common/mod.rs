@@ -18,7 +18,7 @@ use span_runtime::{
     Context, CurrentSpan, Instrument as _, Parent, Span, SpanBuilder, Status, current_span, display, names, start_span,
 };
 
-pub(crate) use db::{Database, nothing, operation};
+pub(crate) use db::Database;
 #[cfg(feature = "tower")]
 pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
