@@ -511,17 +511,16 @@ impl Local {
         let Local { stack, lanes, .. } = self;
         if let Some((open, given, below)) = stack.top_span_mut(id) {
             if open.is_simple() {
-                // The base of a segment's own span is no entry below it.
-                match below.segment_at(open.base) {
-                    Some(segment) => {
-                        if lanes.of(&segment.core).hand_over_in_place(segment, open, given, end) {
-                            if stack.pop_closed() {
-                                self.mark();
-                            }
-                            return;
+                if let Some(segment) = below.segment_at(open.base) {
+                    if lanes.of(&segment.core).hand_over_in_place(segment, open, given, end) {
+                        if stack.pop_closed() {
+                            self.mark();
                         }
+                        return;
                     }
-                    None => return self.end_segment(id, end),
+                } else if open.segment.is_some() {
+                    // The base of a segment's own span is no entry below it.
+                    return self.end_segment(id, end);
                 }
             }
         }
