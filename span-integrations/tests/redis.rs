@@ -205,8 +205,14 @@ fn what_takes_too_long_or_is_dropped_ends_its_span() {
         let pops = connection.blpop::<_, Value>("nothing", 600.0);
         assert!(tokio::time::timeout(Duration::from_millis(50), pops).await.is_err(), "it takes ten minutes");
         // By the task.
+        let open = harness.runtime().stats().open;
         let task = tokio::spawn(async move { connection.blpop::<_, Value>("nothing", 600.0).await }.in_current_span());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = async {
+            while harness.runtime().stats().open == open {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(span_tests::SOON, begun).await.expect("its span begins");
         task.abort();
         assert!(task.await.is_err_and(|error| error.is_cancelled()));
         // By the connection.

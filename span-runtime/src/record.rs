@@ -1,6 +1,6 @@
 //! The finished span as it travels from the thread that ended it to the flusher.
 //!
-//! What is handed over is a sequence of [`Slot`]s of one cache line each. A span is one slot, each of its attributes one
+//! What is handed over is a sequence of [`Slot`]s of 56 bytes each. A span is one slot, each of its attributes one
 //! more, right behind it. Of the attributes of a macro even less travels: their keys, and values that are literals, are known to the call
 //! site, and of the values two share a slot. What all spans of a segment share is not in them: a slot that names the segment goes
 //! ahead of the first span of it in each chunk, so that a span costs no reference count.

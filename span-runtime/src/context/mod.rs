@@ -683,7 +683,6 @@ impl Local {
         index
     }
 
-    /// Ends a span that is on no stack.
     /// An empty list, with the memory of the frame that will be used next.
     #[inline]
     pub(crate) fn spare_list(&mut self) -> Vec<Attribute> {
