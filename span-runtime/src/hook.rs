@@ -138,8 +138,8 @@ const MOST_BYTES: usize = 4 << 20;
 /// The flusher's end of the hook.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    work: Sender<(Batch, Clock)>,
-    done: Receiver<Batch>,
+    work: Sender<(Box<Batch>, Clock)>,
+    done: Receiver<Box<Batch>>,
     /// Of the batches that are there, in order: number, spans and bytes.
     inside: VecDeque<(u64, u64, usize)>,
     bytes: usize,
@@ -148,7 +148,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the hook's thread.
     pub(crate) fn start(hook: BeforeSendSpan, core: Arc<Core>) -> io::Result<Self> {
-        let (work, incoming) = unbounded::<(Batch, Clock)>();
+        let (work, incoming) = unbounded::<(Box<Batch>, Clock)>();
         let (outgoing, done) = unbounded();
         thread::Builder::new().name("span-hook".into()).spawn(move || {
             context::silence();
@@ -168,7 +168,7 @@ impl Stage {
     }
 
     /// Hands a batch to the hook. It is returned if the thread is gone, which only a fault of this crate could bring about.
-    pub(crate) fn put(&mut self, batch: Batch, clock: Clock) -> Option<Batch> {
+    pub(crate) fn put(&mut self, batch: Box<Batch>, clock: Clock) -> Option<Box<Batch>> {
         let entry = (batch.number(), batch.spans(), batch.charged());
         match self.work.send((batch, clock)) {
             Ok(()) => {
@@ -181,7 +181,7 @@ impl Stage {
     }
 
     /// Takes the next batch that the hook is through with.
-    pub(crate) fn take(&mut self) -> Option<Batch> {
+    pub(crate) fn take(&mut self) -> Option<Box<Batch>> {
         let batch = self.done.try_recv().ok()?;
         if let Some((_, _, bytes)) = self.inside.pop_front() {
             self.bytes -= bytes;

@@ -103,6 +103,14 @@ pub(crate) struct SpanRecord {
     pub(crate) thread: u32,
 }
 
+impl SpanRecord {
+    /// The call site, if the span has the attributes that it names.
+    #[inline]
+    pub(crate) fn given_by(&self) -> Option<&'static Callsite> {
+        self.site.call().filter(|_| self.by_site)
+    }
+}
+
 /// What few spans have: a name that was made or changed at run time, links, times that the caller gave.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rare {
@@ -219,6 +227,12 @@ impl Callsite {
     #[inline(always)]
     pub(crate) const fn values(&self) -> usize {
         self.values
+    }
+
+    /// Whether it names attributes.
+    #[inline]
+    pub(crate) const fn has_attributes(&self) -> bool {
+        !self.attributes.is_empty()
     }
 
     /// Those attributes whose value is a literal.

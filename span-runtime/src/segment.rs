@@ -4,6 +4,7 @@
 //! child reads it here. The trace's sampling context is built once and then stays as it is.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::client::{Core, LossReason, fork};
@@ -131,6 +132,8 @@ pub(crate) struct Segment {
     pub(crate) source: &'static str,
     /// The wall clock at the clock's origin, as it stood when the flusher first saw this segment.
     pub(crate) wall_origin: OnceLock<u64>,
+    /// Where the flusher had a batch of its trace when it last looked. The flusher's alone, so that Relaxed does for it.
+    pub(crate) place: AtomicU32,
 }
 
 /// The values of `sentry.segment.name.source`.
@@ -156,6 +159,7 @@ impl Segment {
             name: Mutex::new(name),
             source: source.unwrap_or(SOURCES[0]),
             wall_origin: OnceLock::new(),
+            place: AtomicU32::new(u32::MAX),
         }
     }
 

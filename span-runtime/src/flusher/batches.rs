@@ -2,18 +2,24 @@
 //!
 //! # Invariants
 //!
-//! 1. A trace has at most one open batch; it may have any number of due ones, which are older.
-//! 2. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
-//!    not run backwards. Their entries name a batch by its serial number; one whose batch has become due by
+//! 1. A trace has at most one open batch; it may have any number of due ones, which are older. `traces` knows those that have a batch of
+//!    either kind, and no others.
+//! 2. `open` holds the open batches, and `current`, which is one of them and is being added to. A segment remembers the place of its
+//!    trace's batch; what stands there by now is told by its trace.
+//! 3. `by_age` and `by_end` are in the order of their times, as each adds the same delay to a clock that does
+//!    not run backwards. Their entries name a batch by its place and its serial number; one whose batch has become due by
 //!    other means is passed over. Each open batch has an entry in `by_age`.
-//! 3. The budget is charged for what is in here once a drain has settled, and for batches that were taken and not discharged, and for nothing else.
+//! 4. The budget is charged for what is in here once a drain has settled, and for batches that were taken and not discharged, and for nothing else.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::by_trace::ByTrace;
 use super::pile::{Packet, Pile, Spare};
 use super::{HOLD, LONGEST_WAIT};
 use crate::hand_over::Budget;
@@ -30,12 +36,13 @@ const FULL_BYTES: usize = 5 << 20;
 /// Entries of `by_age` beyond the open batches at which the passed-over ones are swept out.
 const SWEEP_ABOVE: usize = 4096;
 
+/// What share of the byte bound may be empty batches, which are kept for the next: half a MiB of 64.
+const SPARE_SHARE: usize = 128;
+
 /// Spans of one trace that will leave together.
 #[derive(Debug)]
 pub(crate) struct Batch {
     trace: u128,
-    /// The segment that was added to last.
-    segment: Arc<Segment>,
     pile: Pile,
     /// What is in the pile otherwise, while the hook has it.
     slots: Vec<Slot>,
@@ -49,24 +56,26 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    fn new(segment: &Arc<Segment>, serial: u64) -> Self {
-        let mut pile = Pile::default();
+    /// One that belongs to no trace yet.
+    fn blank(pile: Pile) -> Self {
+        Batch { trace: 0, pile, slots: Vec::new(), spans: 0, charged: 0, serial: 0, number: 0, ending: false }
+    }
+
+    fn begin(&mut self, segment: &Arc<Segment>, serial: u64) {
+        let Batch { trace, pile, slots: _, spans, charged, serial: own, number, ending } = self;
+        *trace = segment.trace().id.as_u128();
+        *own = serial;
+        (*spans, *charged, *number, *ending) = (0, 0, 0, false);
         pile.turn_to(segment);
-        Batch {
-            trace: segment.trace().id.as_u128(),
-            segment: Arc::clone(segment),
-            pile,
-            slots: Vec::new(),
-            spans: 0,
-            charged: 0,
-            serial,
-            number: 0,
-            ending: false,
-        }
     }
 
     fn is_full(&self, full_bytes: usize) -> bool {
         self.spans >= MOST_SPANS || self.pile.json() >= full_bytes
+    }
+
+    /// Bytes of memory that it takes, with what its spans own.
+    fn bytes(&self) -> usize {
+        size_of::<Batch>() + self.pile.bytes()
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -104,18 +113,31 @@ impl Batch {
         self.pile.json()
     }
 
-    pub(super) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+    /// The segment that was added to last.
+    pub(super) fn segment(&self) -> Option<&Arc<Segment>> {
+        self.pile.segment()
     }
 
     /// Its spans, in their order.
     pub(super) fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.pile.iter()
     }
+}
 
-    pub(super) fn into_pile(self) -> Pile {
-        self.pile
-    }
+/// What a trace has here.
+#[derive(Debug, Default)]
+struct OfTrace {
+    /// The place of its open batch.
+    open: Option<u32>,
+    due: u32,
+}
+
+/// A time, and the place and the serial number of a batch.
+type Timed = (Instant, u32, u64);
+
+/// Whether this batch is still open.
+fn is_open(open: &[Option<Box<Batch>>], place: u32, serial: u64) -> bool {
+    open.get(place as usize).and_then(Option::as_ref).is_some_and(|batch| batch.serial == serial)
 }
 
 #[derive(Debug)]
@@ -123,18 +145,25 @@ pub(super) struct Batches {
     budget: Arc<Budget>,
     /// What the budget is charged for them.
     charged: Cell<usize>,
+    /// What is to be charged when the drain settles.
+    uncharged: Cell<usize>,
     /// What was added since the last charge and is charged to the budget by the thread that ended it: what spans have on the heap.
-    handed_over: Cell<usize>,
+    handed_over: usize,
     full_bytes: usize,
     pub(super) spare: Spare,
-    open: HashMap<u128, Batch>,
-    /// The open batch that is being added to; it is in `open` otherwise.
-    current: Option<Batch>,
-    due: VecDeque<Batch>,
-    /// How many of the due ones each trace has, so that a trace with one only is dropped without a look at all of them.
-    due_of: HashMap<u128, usize>,
-    by_age: VecDeque<(Instant, u128, u64)>,
-    by_end: VecDeque<(Instant, u128, u64)>,
+    /// Empty batches, and the bytes of memory that they have.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    retired: Vec<Box<Batch>>,
+    retired_bytes: usize,
+    traces: ByTrace<OfTrace>,
+    open: Vec<Option<Box<Batch>>>,
+    /// Places in `open` where nothing is.
+    free: Vec<u32>,
+    /// The batch that is being added to, with its place.
+    current: Option<(u32, Box<Batch>)>,
+    due: VecDeque<Box<Batch>>,
+    by_age: VecDeque<Timed>,
+    by_end: VecDeque<Timed>,
     last_serial: u64,
     last_number: u64,
 }
@@ -146,11 +175,15 @@ impl Batches {
             spare: Spare::within(budget.limit()),
             budget,
             charged: Cell::new(0),
-            handed_over: Cell::new(0),
-            open: HashMap::new(),
+            uncharged: Cell::new(0),
+            handed_over: 0,
+            retired: Vec::new(),
+            retired_bytes: 0,
+            traces: ByTrace::default(),
+            open: Vec::new(),
+            free: Vec::new(),
             current: None,
             due: VecDeque::new(),
-            due_of: HashMap::new(),
             by_age: VecDeque::new(),
             by_end: VecDeque::new(),
             last_serial: 0,
@@ -159,108 +192,168 @@ impl Batches {
     }
 
     /// What is added next belongs to this segment.
+    #[inline]
     pub(super) fn turn_to(&mut self, segment: &Arc<Segment>) {
-        if let Some(batch) = &mut self.current {
-            if Arc::ptr_eq(&batch.segment, segment) {
-                return;
-            }
-            if batch.trace == segment.trace().id.as_u128() {
-                batch.segment = Arc::clone(segment);
-                batch.pile.turn_to(segment);
-                return;
-            }
+        if !self.is_current(segment) {
+            self.turn_to_other(segment);
         }
+    }
+
+    #[inline]
+    fn is_current(&self, segment: &Arc<Segment>) -> bool {
+        let current = self.current.as_ref().and_then(|(_, batch)| batch.pile.segment());
+        current.is_some_and(|current| Arc::ptr_eq(current, segment))
+    }
+
+    fn turn_to_other(&mut self, segment: &Arc<Segment>) {
         self.put_back();
         let trace = segment.trace().id.as_u128();
-        let batch = match self.open.remove(&trace) {
-            Some(mut batch) => {
-                if !Arc::ptr_eq(&batch.segment, segment) {
-                    batch.segment = Arc::clone(segment);
-                    batch.pile.turn_to(segment);
-                }
+        let place = segment.place.load(Ordering::Relaxed);
+        let remembered =
+            self.open.get_mut(place as usize).and_then(|batch| batch.take_if(|batch| batch.trace == trace));
+        let (place, mut batch) = match remembered {
+            Some(batch) => (place, batch),
+            None => self.take_or_open(segment, trace),
+        };
+        segment.place.store(place, Ordering::Relaxed);
+        batch.pile.turn_to(segment);
+        self.current = Some((place, batch));
+    }
+
+    /// The open batch of the trace, or a new one.
+    fn take_or_open(&mut self, segment: &Arc<Segment>, trace: u128) -> (u32, Box<Batch>) {
+        let place = self.traces.get(&trace).and_then(|of| of.open);
+        let batch = place.and_then(|place| self.open.get_mut(place as usize)?.take());
+        match (place, batch) {
+            (Some(place), Some(batch)) => (place, batch),
+            _ => self.open_another(segment),
+        }
+    }
+
+    /// Opens a batch, for which there is none yet.
+    fn open_another(&mut self, segment: &Arc<Segment>) -> (u32, Box<Batch>) {
+        let batch = self.new_batch(segment);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.open.push(None);
+            // Batches take hundreds of bytes each: there is no memory for 2^32.
+            self.open.len() as u32 - 1
+        });
+        self.traces.entry(batch.trace).or_default().open = Some(place);
+        (place, batch)
+    }
+
+    fn new_batch(&mut self, segment: &Arc<Segment>) -> Box<Batch> {
+        self.last_serial += 1;
+        let mut batch = match self.retired.pop() {
+            Some(batch) => {
+                self.retired_bytes = self.retired_bytes.saturating_sub(batch.bytes());
                 batch
             }
-            None => {
-                self.last_serial += 1;
-                Batch::new(segment, self.last_serial)
-            }
+            None => Box::new(Batch::blank(Pile::sized(&self.spare))),
         };
-        self.current = Some(batch);
+        batch.begin(segment, self.last_serial);
+        batch
+    }
+
+    /// Keeps the memory of a batch that was sent or dropped.
+    pub(super) fn retire(&mut self, mut batch: Box<Batch>) {
+        batch.pile.clear(&mut self.spare);
+        let bytes = self.retired_bytes + batch.bytes();
+        if bytes <= self.budget.limit() / SPARE_SHARE {
+            self.retired_bytes = bytes;
+            self.retired.push(batch);
+        }
+    }
+
+    /// Gives back memory that is kept for what comes. For when nothing has come for a while.
+    pub(super) fn trim(&mut self) {
+        self.spare.trim();
+        self.retired = Vec::new();
+        self.retired_bytes = 0;
     }
 
     /// Adds a slot that is no segment.
+    #[inline]
     pub(super) fn add(&mut self, slot: Slot, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
-        if matches!(slot, Slot::Span(_)) && self.current.as_ref().is_some_and(|batch| batch.is_full(self.full_bytes)) {
+        if matches!(slot, Slot::Span(_))
+            && self.current.as_ref().is_some_and(|(_, batch)| batch.is_full(self.full_bytes))
+        {
             self.renew();
         }
-        let Some(batch) = &mut self.current else { return };
+        let Some((place, batch)) = &mut self.current else { return };
         if let Slot::Span(record) = &slot {
             batch.spans += 1;
             if batch.spans == 1 {
-                self.by_age.push_back((now + LONGEST_WAIT, batch.trace, batch.serial));
+                self.by_age.push_back((now + LONGEST_WAIT, *place, batch.serial));
             }
             if record.is_segment && !batch.ending {
                 batch.ending = true;
-                self.by_end.push_back((now + HOLD, batch.trace, batch.serial));
+                self.by_end.push_back((now + HOLD, *place, batch.serial));
             }
         }
-        self.handed_over.set(self.handed_over.get() + slot.heap());
+        self.handed_over += slot.heap();
         batch.pile.push(slot, known, privacy, &mut self.spare);
     }
 
     /// The current batch is full: it becomes due, and another takes its place.
+    #[cold]
     fn renew(&mut self) {
-        if let Some(batch) = self.current.take() {
-            self.last_serial += 1;
-            let next = Batch::new(&batch.segment, self.last_serial);
-            self.enqueue(batch);
-            self.current = Some(next);
+        if let Some((place, mut batch)) = self.current.take() {
+            self.charge(&mut batch);
+            if let Some(segment) = batch.segment().cloned() {
+                self.free.push(place);
+                self.enqueue(batch);
+                self.current = Some(self.open_another(&segment));
+            }
         }
     }
 
     /// Ends a drain.
     pub(super) fn settle(&mut self) {
         self.put_back();
+        self.budget.give_back(mem::take(&mut self.handed_over));
+        self.budget.take(self.uncharged.take());
     }
 
     fn put_back(&mut self) {
-        if let Some(mut batch) = self.current.take() {
-            if batch.is_full(self.full_bytes) {
-                self.enqueue(batch);
-            } else if batch.spans > 0 {
-                // Most often there is nothing to come when the segment's span is there.
-                if batch.ending {
-                    batch.pile.settle();
-                }
-                self.charge(&mut batch);
-                self.open.insert(batch.trace, batch);
-            }
+        let Some((place, mut batch)) = self.current.take() else { return };
+        // Most often there is nothing to come when the segment's span is there.
+        if batch.ending {
+            batch.pile.settle(&mut self.spare);
+        }
+        self.charge(&mut batch);
+        if batch.is_full(self.full_bytes) {
+            self.free.push(place);
+            self.enqueue(batch);
+        } else if let Some(open) = self.open.get_mut(place as usize) {
+            *open = Some(batch);
         }
     }
 
-    /// Charges the budget for what was added to a batch since the last time.
+    /// Charges for what was added to a batch since the last time.
     fn charge(&self, batch: &mut Batch) {
-        let bytes = size_of::<Batch>() + batch.pile.bytes();
-        let more = bytes.saturating_sub(batch.charged);
+        let more = batch.bytes().saturating_sub(batch.charged);
         batch.charged += more;
         self.charged.set(self.charged.get() + more);
-        self.budget.give_back(self.handed_over.take());
-        self.budget.take(more);
+        self.uncharged.set(self.uncharged.get() + more);
     }
 
-    fn enqueue(&mut self, mut batch: Batch) {
+    /// Makes a batch due that was open, and is no more.
+    fn enqueue(&mut self, mut batch: Box<Batch>) {
         self.last_number += 1;
         batch.number = self.last_number;
-        *self.due_of.entry(batch.trace).or_default() += 1;
+        let of = self.traces.entry(batch.trace).or_default();
+        of.open = None;
+        of.due += 1;
         self.due.push_back(batch);
     }
 
-    fn pop_due(&mut self) -> Option<Batch> {
+    fn pop_due(&mut self) -> Option<Box<Batch>> {
         let batch = self.due.pop_front()?;
-        if let Some(count) = self.due_of.get_mut(&batch.trace) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.due_of.remove(&batch.trace);
+        if let Entry::Occupied(mut of) = self.traces.entry(batch.trace) {
+            of.get_mut().due = of.get().due.saturating_sub(1);
+            if of.get().due == 0 && of.get().open.is_none() {
+                of.remove();
             }
         }
         Some(batch)
@@ -276,28 +369,29 @@ impl Batches {
         while let Some(batch) = self.take_open(|batches| &mut batches.by_age, now) {
             self.enqueue(batch);
         }
-        if self.by_age.len() > 2 * self.open.len() + SWEEP_ABOVE {
+        if self.by_age.len() > 2 * (self.open.len() - self.free.len()) + SWEEP_ABOVE {
             let open = &self.open;
-            self.by_age.retain(|(_, trace, serial)| open.get(trace).is_some_and(|batch| batch.serial == *serial));
+            self.by_age.retain(|&(_, place, serial)| is_open(open, place, serial));
         }
     }
 
     /// Takes the open batch that is first in a queue, if its time is not after this one.
-    fn take_open(&mut self, queue: fn(&mut Self) -> &mut VecDeque<(Instant, u128, u64)>, by: Instant) -> Option<Batch> {
-        while let Some(&(at, trace, serial)) = queue(self).front() {
-            let open = self.open.get(&trace).is_some_and(|batch| batch.serial == serial);
+    fn take_open(&mut self, queue: fn(&mut Self) -> &mut VecDeque<Timed>, by: Instant) -> Option<Box<Batch>> {
+        while let Some(&(at, place, serial)) = queue(self).front() {
+            let open = is_open(&self.open, place, serial);
             if open && at > by {
                 return None;
             }
             queue(self).pop_front();
             if open {
-                return self.open.remove(&trace);
+                self.free.push(place);
+                return self.open.get_mut(place as usize)?.take();
             }
         }
         None
     }
 
-    fn take_oldest_open(&mut self) -> Option<Batch> {
+    fn take_oldest_open(&mut self) -> Option<Box<Batch>> {
         let (last, ..) = *self.by_age.back()?;
         self.take_open(|batches| &mut batches.by_age, last)
     }
@@ -305,7 +399,8 @@ impl Batches {
     /// Makes due whatever there is, oldest first.
     pub(super) fn make_all_due(&mut self) {
         self.settle();
-        let mut open: Vec<Batch> = self.open.drain().map(|(_, batch)| batch).collect();
+        let mut open: Vec<Box<Batch>> = self.open.drain(..).flatten().collect();
+        self.free.clear();
         open.sort_unstable_by_key(|batch| batch.serial);
         for batch in open {
             self.enqueue(batch);
@@ -316,7 +411,7 @@ impl Batches {
 
     /// Takes the batch that has been due for longest; or else, when memory is short, the oldest there is, which would be the next
     /// to be dropped. The budget is charged for it until [`discharge`](Self::discharge).
-    pub(super) fn next_due(&mut self) -> Option<Batch> {
+    pub(super) fn next_due(&mut self) -> Option<Box<Batch>> {
         if self.due.is_empty() && self.is_half_full() {
             if let Some(oldest) = self.take_oldest_open() {
                 self.enqueue(oldest);
@@ -338,7 +433,7 @@ impl Batches {
 
     /// The number of the batch that has been due for longest.
     pub(super) fn first_due(&self) -> Option<u64> {
-        self.due.front().map(Batch::number)
+        self.due.front().map(|batch| batch.number())
     }
 
     /// A number for something that is no batch and takes its turn among them.
@@ -355,7 +450,7 @@ impl Batches {
 
     /// When something becomes due next, if nothing comes meanwhile.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let at = |queue: &VecDeque<(Instant, u128, u64)>| queue.front().map(|&(at, ..)| at);
+        let at = |queue: &VecDeque<Timed>| queue.front().map(|&(at, ..)| at);
         at(&self.by_age).into_iter().chain(at(&self.by_end)).min()
     }
 
@@ -370,14 +465,19 @@ impl Batches {
         self.settle();
         let oldest = self.pop_due().or_else(|| self.take_oldest_open())?;
         let trace = oldest.trace;
-        let mut dropped: Vec<Batch> = self.open.remove(&trace).into_iter().collect();
-        if self.due_of.remove(&trace).is_some() {
-            let (of_trace, others) = self.due.drain(..).partition::<VecDeque<_>, _>(|batch| batch.trace == trace);
-            self.due = others;
-            dropped.extend(of_trace);
+        let mut dropped = vec![oldest];
+        if let Some(of) = self.traces.remove(&trace) {
+            if let Some(place) = of.open {
+                self.free.push(place);
+                dropped.extend(self.open.get_mut(place as usize).and_then(Option::take));
+            }
+            if of.due > 0 {
+                let (of_trace, others) = self.due.drain(..).partition::<VecDeque<_>, _>(|batch| batch.trace == trace);
+                self.due = others;
+                dropped.extend(of_trace);
+            }
         }
-        dropped.push(oldest);
-        self.discharge(dropped.iter().map(Batch::charged).sum());
-        Some(dropped.iter().map(Batch::spans).sum())
+        self.discharge(dropped.iter().map(|batch| batch.charged()).sum());
+        Some(dropped.iter().map(|batch| batch.spans()).sum())
     }
 }

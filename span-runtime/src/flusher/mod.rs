@@ -11,6 +11,7 @@
 //! 4. No code of the user's runs on this thread with a lock held.
 
 mod batches;
+mod by_trace;
 mod pile;
 
 use std::collections::HashMap;
@@ -329,7 +330,7 @@ impl Flusher {
     }
 
     /// The batch that has been due for longest, of those that are not dropped.
-    fn next_due(&mut self, now: Instant) -> Option<Batch> {
+    fn next_due(&mut self, now: Instant) -> Option<Box<Batch>> {
         loop {
             let batch = self.batches.next_due()?;
             if let Some(batch) = self.unless_paused(batch, now) {
@@ -339,12 +340,13 @@ impl Flusher {
     }
 
     /// The batch, unless the server wants to be spared: then it is dropped, before any more work is put into it. (behaviour 52)
-    fn unless_paused(&self, batch: Batch, now: Instant) -> Option<Batch> {
+    fn unless_paused(&mut self, batch: Box<Batch>, now: Instant) -> Option<Box<Batch>> {
         if self.transport.limits().spans_until(now).is_none() {
             return Some(batch);
         }
         self.batches.discharge(batch.charged());
         self.core.losses.add(LossReason::RatelimitBackoff, batch.spans());
+        self.batches.retire(batch);
         None
     }
 
@@ -359,13 +361,14 @@ impl Flusher {
         }
     }
 
-    fn send(&mut self, batch: Batch) {
+    fn send(&mut self, batch: Box<Batch>) {
         let charged = batch.charged();
         self.name_integrations();
         let number = batch.number();
         let core = Arc::clone(&self.core);
         let privacy = core.settings.privacy();
-        let mut segment = batch.segment();
+        // Without one there are no spans either. (pile, invariant 1)
+        let Some(mut segment) = batch.segment() else { return };
         let mut trace = mem::take(&mut self.trace);
         trace.clear();
         segment.write_context(&mut trace, &self.context);
@@ -407,7 +410,7 @@ impl Flusher {
         self.batches.discharge(charged);
         self.submit(writer, &trace, number);
         self.trace = trace;
-        self.batches.spare.keep(batch.into_pile());
+        self.batches.retire(batch);
     }
 
     /// Has segments name the integrations that registered since the last time.
@@ -481,7 +484,7 @@ impl Flusher {
         }
         if now.saturating_duration_since(self.last_span) >= TRIM_AFTER {
             self.consumer.trim();
-            self.batches.spare.trim();
+            self.batches.trim();
         }
         let next = self
             .batches

@@ -2,11 +2,11 @@
 //!
 //! On its way from the thread that ended it a span takes a cache line, and each of its attributes another. That is what makes the way short;
 //! but a span waits for up to seconds, and while the endpoint hangs for minutes. So here it takes 56 bytes, and each attribute 24
-//! with its text, unless that is owned.
+//! with its text, unless that is owned. Attributes whose values are literals take nothing: their call site has them.
 //!
 //! # Invariants
 //!
-//! 1. `segments` begins with that of the first span; each stands before those of its spans that come next.
+//! 1. `segment` is that of the first span; in `turns` each other stands by the number of the span from which on it is the one.
 //! 2. A block's items are those of its spans, in their order, as many of each as the span says.
 //! 3. `rare` is in the order of the spans.
 
@@ -27,9 +27,9 @@ const SPANS: usize = 32;
 /// Attributes in a block, unless a single span has more.
 const ITEMS: usize = 8 * SPANS;
 
-/// What share of the byte bound may be empty blocks, which are kept for the next piles: of 64 MiB one. Memory that was just given back costs
-/// a page fault to get again.
-const SPARE_SHARE: usize = 64;
+/// What share of the byte bound may be empty blocks, which are kept for the next piles: half a MiB of 64. Memory that was just given back
+/// costs a page fault to get again.
+const SPARE_SHARE: usize = 128;
 
 /// What a span's JSON is likely to take without its attributes.
 const SPAN_JSON: usize = 1000;
@@ -43,21 +43,28 @@ struct Waiting {
     start: Reading,
     span_id: SpanId,
     thread: u32,
-    /// How many attributes it has, and below that a bit for `is_segment` and one for `error`.
+    /// How many attributes there are of it, and below that the flags.
     attributes_and_flags: u32,
 }
 
 const _: () = assert!(size_of::<Waiting>() <= 56, "a span is packed");
 
+/// The flags, and how much one attribute counts above them.
+const ERROR: u32 = 1;
+const IS_SEGMENT: u32 = 2;
+const BY_SITE: u32 = 4;
+const ATTRIBUTE: u32 = 8;
+
 impl Waiting {
     fn new(record: SpanRecord) -> Self {
-        // What its call site gives it becomes attributes as any others, in `push`.
-        let SpanRecord { site, parent_id, end, start, span_id, thread, is_segment, error, by_site: _ } = record;
-        let attributes_and_flags = u32::from(is_segment) << 1 | u32::from(error);
+        let SpanRecord { site, parent_id, end, start, span_id, thread, is_segment, error, by_site } = record;
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        let attributes_and_flags = flag(error, ERROR) | flag(is_segment, IS_SEGMENT) | flag(by_site, BY_SITE);
         Waiting { site, parent_id, end, start, span_id, thread, attributes_and_flags }
     }
 
     fn record(&self) -> SpanRecord {
+        let is = |flag| self.attributes_and_flags & flag != 0;
         SpanRecord {
             site: self.site,
             parent_id: self.parent_id,
@@ -65,19 +72,19 @@ impl Waiting {
             start: self.start,
             span_id: self.span_id,
             thread: self.thread,
-            is_segment: self.attributes_and_flags & 2 != 0,
-            error: self.attributes_and_flags & 1 != 0,
-            by_site: false,
+            is_segment: is(IS_SEGMENT),
+            error: is(ERROR),
+            by_site: is(BY_SITE),
         }
     }
 
     fn attributes(&self) -> usize {
-        (self.attributes_and_flags >> 2) as usize
+        (self.attributes_and_flags / ATTRIBUTE) as usize
     }
 
     fn count_attribute(&mut self) {
-        // A batch is full long before 2^30 of them.
-        self.attributes_and_flags += 4;
+        // A batch is full long before 2^29 of them.
+        self.attributes_and_flags += ATTRIBUTE;
     }
 }
 
@@ -88,44 +95,59 @@ struct Block {
 }
 
 impl Block {
+    fn with_room(spans: usize, items: usize) -> Self {
+        Block { spans: Vec::with_capacity(spans), items: Vec::with_capacity(items) }
+    }
+
     fn bytes(&self) -> usize {
         self.spans.capacity() * size_of::<Waiting>() + self.items.capacity() * size_of::<Packed>()
     }
+
+    /// Whether another span is to go into the next block. It is likely to have no more attributes than there is still room for.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.spans.len() >= SPANS || self.items.len() > ITEMS - ITEMS / SPANS
+    }
+
+    fn clear(&mut self) {
+        self.spans.clear();
+        self.items.clear();
+    }
+
+    /// It took an immense span: its memory is not worth keeping.
+    fn is_immense(&self) -> bool {
+        self.items.capacity() > 2 * ITEMS
+    }
 }
 
-/// Empty blocks.
+/// Empty blocks, and how large the next is likely to be.
 #[derive(Debug)]
 pub(super) struct Spare {
     blocks: Vec<Block>,
     /// How many it keeps.
     most: usize,
+    /// Spans and attributes in the last block of the last pile that was complete.
+    last: (usize, usize),
 }
 
 impl Spare {
     /// None yet, and never more than a small share of this bound.
     pub(super) fn within(limit: usize) -> Self {
         const BLOCK: usize = SPANS * size_of::<Waiting>() + ITEMS * size_of::<Packed>();
-        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK }
+        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, last: (0, 0) }
     }
 
     /// One for spans that have as many attributes as those of the block before.
-    fn take(&mut self, before: &Block) -> Block {
-        let items = before.items.len();
-        self.blocks
-            .pop()
-            .unwrap_or_else(|| Block { spans: Vec::with_capacity(SPANS), items: Vec::with_capacity(items) })
+    #[cold]
+    fn next(&mut self, before: &Block) -> Block {
+        self.blocks.pop().unwrap_or_else(|| Block::with_room(SPANS, before.items.len()))
     }
 
-    /// Keeps the memory of a pile that was written.
-    pub(super) fn keep(&mut self, pile: Pile) {
-        for mut block in pile.blocks {
-            // The last of a pile has no more room than it needed. One that took an immense span is not kept.
-            let is_whole = block.spans.capacity() >= SPANS && block.items.capacity() <= 2 * ITEMS;
-            if is_whole && self.blocks.len() < self.most {
-                block.spans.clear();
-                block.items.clear();
-                self.blocks.push(block);
-            }
+    /// Keeps a block that was written.
+    fn keep(&mut self, mut block: Block) {
+        if !block.is_immense() && self.blocks.len() < self.most {
+            block.clear();
+            self.blocks.push(block);
         }
     }
 
@@ -138,9 +160,11 @@ impl Spare {
 /// Spans of one trace that wait.
 #[derive(Debug, Default)]
 pub(super) struct Pile {
-    blocks: Vec<Block>,
-    /// From which span on they are the one.
-    segments: Vec<(usize, Arc<Segment>)>,
+    /// The blocks before the last.
+    full: Vec<Block>,
+    last: Block,
+    segment: Option<Arc<Segment>>,
+    turns: Vec<(usize, Arc<Segment>)>,
     /// What few spans have, by the number of the span.
     rare: Vec<(usize, Box<Rare>)>,
     spans: usize,
@@ -148,11 +172,29 @@ pub(super) struct Pile {
     json: usize,
     /// Bytes beyond those of the last block.
     bytes: usize,
-    /// The call site of the last span, if it names that span's attributes, and how many of their values have come.
-    site: Option<(&'static Callsite, usize)>,
+    /// Where the call site of the last span is known, if it names that span's attributes, and how many of their values have come.
+    site: Option<(usize, usize)>,
 }
 
 impl Pile {
+    /// An empty one with as much room as one before took: most requests are like another.
+    pub(super) fn sized(spare: &Spare) -> Self {
+        Pile { last: Block::with_room(spare.last.0, spare.last.1), ..Pile::default() }
+    }
+
+    /// Empties it, and keeps the memory of its blocks.
+    pub(super) fn clear(&mut self, spare: &mut Spare) {
+        let mut last = mem::take(&mut self.last);
+        last.clear();
+        if last.is_immense() {
+            last = Block::default();
+        }
+        for block in mem::take(&mut self.full) {
+            spare.keep(block);
+        }
+        *self = Pile { last, ..Pile::default() };
+    }
+
     /// Bytes of JSON that this is likely to become.
     pub(super) fn json(&self) -> usize {
         self.json
@@ -160,14 +202,27 @@ impl Pile {
 
     /// Bytes that it takes, with what its spans own.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.blocks.last().map_or(0, Block::bytes)
+        self.bytes + self.last.bytes()
+    }
+
+    /// The segment of what was pushed last.
+    #[inline]
+    pub(super) fn segment(&self) -> Option<&Arc<Segment>> {
+        self.turns.last().map(|(_, segment)| segment).or(self.segment.as_ref())
     }
 
     /// What is pushed next is of this segment.
     pub(super) fn turn_to(&mut self, segment: &Arc<Segment>) {
-        if self.segments.last().is_none_or(|(_, last)| !Arc::ptr_eq(last, segment)) {
-            self.bytes += size_of::<(usize, Arc<Segment>)>() + size_of::<Segment>();
-            self.segments.push((self.spans, Arc::clone(segment)));
+        match self.segment() {
+            Some(last) if Arc::ptr_eq(last, segment) => {}
+            Some(_) => {
+                self.bytes += size_of::<(usize, Arc<Segment>)>() + size_of::<Segment>();
+                self.turns.push((self.spans, Arc::clone(segment)));
+            }
+            None => {
+                self.bytes += size_of::<Segment>();
+                self.segment = Some(Arc::clone(segment));
+            }
         }
     }
 
@@ -177,65 +232,53 @@ impl Pile {
         match slot {
             Slot::Segment(segment) => self.turn_to(&segment),
             Slot::Span(record) => {
-                self.site = record.site.call().filter(|_| record.by_site).map(|site| (site, 0));
+                let site = record.given_by().and_then(|site| known.site(site, privacy));
+                self.site = site.map(|site| (site, 0));
+                self.json += SPAN_JSON + known.literals(site).0.len();
                 self.push_span(record, spare);
-                if let Some((site, _)) = self.site {
-                    for (key, value) in site.literals() {
-                        let attribute = Attribute { key: Key::Borrowed(key), value: Value::from_static(value) };
-                        self.push_attribute(attribute, known, privacy);
-                    }
-                }
             }
             Slot::Values(values) => {
                 for value in values {
-                    if let (Some(key), Some(value)) = (self.next_key(), value) {
-                        self.push_attribute(Attribute { key: Key::Borrowed(key), value }, known, privacy);
-                    }
+                    self.push_value(value, known);
                 }
             }
-            Slot::Attribute(attribute) => self.push_attribute(attribute, known, privacy),
+            Slot::Attribute(attribute) => self.push_packed(known.pack(attribute, privacy), known),
             Slot::Attributes(all) => {
                 for attribute in all {
-                    self.push_attribute(attribute, known, privacy);
+                    self.push_packed(known.pack(attribute, privacy), known);
                 }
             }
             Slot::Rare(rare) => self.push_rare(rare),
         }
     }
 
-    /// The key of the next value that the call site of the last span wants.
-    fn next_key(&mut self) -> Option<&'static str> {
-        let (site, values) = self.site.as_mut()?;
-        *values += 1;
-        site.keys().nth(*values - 1)
-    }
-
     #[inline]
     fn push_span(&mut self, record: SpanRecord, spare: &mut Spare) {
-        // The next span is likely to have no more attributes than there is still room for.
-        let is_full = |block: &Block| block.spans.len() >= SPANS || block.items.len() > ITEMS - ITEMS / SPANS;
-        match self.blocks.last() {
-            Some(block) if !is_full(block) => {}
-            Some(block) => {
-                self.bytes += block.bytes() + size_of::<Block>();
-                let next = spare.take(block);
-                self.blocks.push(next);
-            }
-            // It grows with what comes, as most piles are small.
-            None => self.blocks.push(Block::default()),
+        if self.last.is_full() {
+            let next = spare.next(&self.last);
+            let full = mem::replace(&mut self.last, next);
+            self.bytes += full.bytes() + size_of::<Block>();
+            self.full.push(full);
         }
-        if let Some(block) = self.blocks.last_mut() {
-            block.spans.push(Waiting::new(record));
-            self.spans += 1;
-            self.json += SPAN_JSON;
+        self.last.spans.push(Waiting::new(record));
+        self.spans += 1;
+    }
+
+    /// Packs the next of the values that the call site of the last span wants.
+    #[inline]
+    fn push_value(&mut self, value: Option<Value>, known: &Known) {
+        let Some((site, values)) = &mut self.site else { return };
+        let at = *values;
+        *values += 1;
+        if let Some(packed) = value.and_then(|value| known.pack_value(*site, at, value)) {
+            self.push_packed(packed, known);
         }
     }
 
     #[inline]
-    fn push_attribute(&mut self, attribute: Attribute, known: &mut Known, privacy: Privacy<'_>) {
-        let Some(Block { spans, items }) = self.blocks.last_mut() else { return };
+    fn push_packed(&mut self, packed: Packed, known: &Known) {
+        let Block { spans, items } = &mut self.last;
         let Some(span) = spans.last_mut() else { return };
-        let packed = known.pack(attribute, privacy);
         span.count_attribute();
         self.json += known.json_estimate(&packed);
         self.bytes += packed.owned_bytes();
@@ -253,10 +296,15 @@ impl Pile {
     }
 
     /// Gives back the room that nothing is in, for when nothing more is likely to come.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self, spare: &mut Spare) {
         // The blocks before the last are as full as they get.
-        if let Some(Block { spans, items }) = self.blocks.last_mut() {
+        let Block { spans, items } = &mut self.last;
+        spare.last = (spans.len(), items.len());
+        let has_much = |length: usize, capacity: usize| capacity > length + length / 8;
+        if has_much(spans.len(), spans.capacity()) {
             spans.shrink_to_fit();
+        }
+        if has_much(items.len(), items.capacity()) {
             items.shrink_to_fit();
         }
     }
@@ -264,9 +312,9 @@ impl Pile {
     /// The spans, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Packet<'_>> {
         let mut rare = self.rare.iter().peekable();
-        let mut segments = self.segments.iter().peekable();
-        let mut segment = None;
-        let spans = self.blocks.iter().flat_map(|block| {
+        let mut turns = self.turns.iter().peekable();
+        let mut segment = self.segment.as_ref();
+        let spans = self.full.iter().chain([&self.last]).flat_map(|block| {
             let mut items = block.items.as_slice();
             block.spans.iter().map(move |span| {
                 let (own, behind) = items.split_at(span.attributes().min(items.len()));
@@ -275,7 +323,7 @@ impl Pile {
             })
         });
         spans.enumerate().filter_map(move |(number, (record, attributes))| {
-            while let Some((_, next)) = segments.next_if(|(from, _)| *from <= number) {
+            while let Some((_, next)) = turns.next_if(|(from, _)| *from <= number) {
                 segment = Some(next);
             }
             let rare = rare.next_if(|(of, _)| *of == number).map(|(_, rare)| &**rare);
@@ -283,19 +331,24 @@ impl Pile {
         })
     }
 
-    /// The same as slots.
-    pub(super) fn into_slots(mut self, known: &Known) -> Vec<Slot> {
-        let mut slots = Vec::with_capacity(self.spans + self.segments.len());
-        let mut segments = mem::take(&mut self.segments).into_iter().peekable();
-        let mut rare = mem::take(&mut self.rare).into_iter().peekable();
+    /// The same as slots, each attribute with its key.
+    pub(super) fn into_slots(self, known: &Known) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(self.spans + self.turns.len() + 1);
+        slots.extend(self.segment.map(Slot::Segment));
+        let mut turns = self.turns.into_iter().peekable();
+        let mut rare = self.rare.into_iter().peekable();
         let mut number = 0;
-        for Block { spans, items } in self.blocks {
+        for Block { spans, items } in self.full.into_iter().chain([self.last]) {
             let mut items = items.into_iter();
             for span in spans {
-                while let Some((_, segment)) = segments.next_if(|(from, _)| *from <= number) {
+                while let Some((_, segment)) = turns.next_if(|(from, _)| *from <= number) {
                     slots.push(Slot::Segment(segment));
                 }
-                slots.push(Slot::Span(span.record()));
+                let record = span.record();
+                let literals = record.given_by().into_iter().flat_map(Callsite::literals);
+                let literals = literals.map(|(key, value)| (Key::Borrowed(key), Value::from_static(value)));
+                slots.push(Slot::Span(SpanRecord { by_site: false, ..record }));
+                slots.extend(literals.map(|(key, value)| Slot::Attribute(Attribute { key, value })));
                 let own = items.by_ref().take(span.attributes());
                 slots.extend(own.filter_map(|packed| known.unpack(packed)).map(Slot::Attribute));
                 slots.extend(rare.next_if(|(of, _)| *of == number).map(|(_, rare)| Slot::Rare(rare)));
@@ -318,7 +371,6 @@ pub(super) struct Packet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attributes::Value;
     use crate::ids::Generator;
     use crate::sampling::{self, Rate};
     use crate::segment::{Trace, TraceRef};
@@ -398,7 +450,7 @@ mod tests {
             for slot in slots {
                 pile.push(slot, &mut known, privacy, &mut spare);
             }
-            pile.settle();
+            pile.settle(&mut spare);
             assert_eq!(pile.iter().count(), number);
             for ((at, packet), record) in pile.iter().enumerate().zip(&records) {
                 assert_eq!(&format!("{:?}", packet.record), record);
@@ -407,7 +459,7 @@ mod tests {
                 let name = packet.rare.and_then(|rare| rare.name.clone());
                 assert_eq!(name.as_deref(), (at % 7 == 0).then(|| at.to_string()).as_deref(), "span {at}");
             }
-            spare.keep(pile);
+            pile.clear(&mut spare);
             assert!(spare.blocks.iter().all(|block| block.spans.is_empty() && block.items.is_empty()));
         }
         let slots = slots(&segments);

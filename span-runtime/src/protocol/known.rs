@@ -12,7 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::span::{named, reserved};
 use crate::attributes::{Key, Repr, Text, Value};
 use crate::protocol::json;
-use crate::record::Attribute;
+use crate::record::{Attribute, Callsite};
 use crate::scrub::{Privacy, Verdict};
 
 /// No more than so many of a kind are known: beyond that they come from memory that was leaked on purpose.
@@ -70,6 +70,13 @@ impl Packed {
             _ => 0,
         }
     }
+}
+
+/// An attribute whose key has this number, if it has one.
+#[inline]
+fn pack(key: Key, number: Option<u32>, value: Value) -> Packed {
+    let Some(number) = number else { return Packed::Other(Attribute { key, value }.into()) };
+    Packed::new(number, value).unwrap_or_else(|value| Packed::Other(Attribute { key, value }.into()))
 }
 
 /// The text of the bytes of a short one, which were copied from a text, whole.
@@ -134,11 +141,23 @@ impl KeyText {
     }
 }
 
+/// A call site that names the attributes of its spans.
+#[derive(Debug)]
+struct SiteText {
+    /// The attributes whose values are literals, as they may be sent, each with a comma behind it.
+    literals: Box<[u8]>,
+    /// The keys of those that take the place of one that stands on spans by itself.
+    replacing: Box<[&'static str]>,
+    /// The keys of the others with their numbers, in the order in which the values come.
+    keys: Box<[(&'static str, Option<u32>)]>,
+}
+
 /// What is known of the program's static texts. It belongs to one runtime: what is a secret is a matter of its options.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     keys: ByAddress<(&'static str, KeyText)>,
     names: ByAddress<Box<[u8]>>,
+    sites: ByAddress<SiteText>,
 }
 
 impl Known {
@@ -150,8 +169,7 @@ impl Known {
             Key::Borrowed(key) => self.number(key, privacy),
             Key::Owned(_) => None,
         };
-        let Some(number) = number else { return Packed::Other(Attribute { key, value }.into()) };
-        Packed::new(number, value).unwrap_or_else(|value| Packed::Other(Attribute { key, value }.into()))
+        pack(key, number, value)
     }
 
     /// The number of a key; `None` where there are too many.
@@ -230,6 +248,45 @@ impl Known {
         }
     }
 
+    /// Where a call site is known; `None` if it names no attributes. There are no more call sites than the program has code for.
+    #[inline]
+    pub(crate) fn site(&mut self, site: &'static Callsite, privacy: Privacy<'_>) -> Option<usize> {
+        if !site.has_attributes() {
+            return None;
+        }
+        let address = (std::ptr::from_ref(site).addr(), 0);
+        Some(self.sites.find(address).unwrap_or_else(|| self.add_site(address, site, privacy)))
+    }
+
+    #[cold]
+    fn add_site(&mut self, address: (usize, usize), site: &'static Callsite, privacy: Privacy<'_>) -> usize {
+        let (mut literals, mut replacing) = (Vec::new(), Vec::new());
+        for (key, value) in site.literals() {
+            let text = KeyText::new(key, privacy);
+            text.write(&mut literals, &Packed::Static(0, value));
+            if text.reserved == Some(false) {
+                replacing.push(key);
+            }
+        }
+        let keys = site.keys().map(|key| (key, self.number(key, privacy))).collect();
+        self.sites.add(address, SiteText { literals: literals.into(), replacing: replacing.into(), keys })
+    }
+
+    /// Packs a value that has the place `at` among those of this call site.
+    #[inline]
+    pub(crate) fn pack_value(&self, site: usize, at: usize, value: Value) -> Option<Packed> {
+        let (key, number) = *self.sites.all.get(site)?.keys.get(at)?;
+        Some(pack(Key::Borrowed(key), number, value))
+    }
+
+    /// The attributes of a call site whose values are literals, as they may be sent, each with a comma behind it; and the keys of those that
+    /// take the place of others.
+    #[inline]
+    pub(crate) fn literals(&self, site: Option<usize>) -> (&[u8], &[&'static str]) {
+        let known = site.and_then(|site| self.sites.all.get(site));
+        known.map_or((&[], &[]), |SiteText { literals, replacing, .. }| (&**literals, &**replacing))
+    }
+
     /// A static name as it may be sent, quoted; `None` where there are too many.
     pub(super) fn name(&mut self, name: &'static str, privacy: Privacy<'_>) -> Option<&[u8]> {
         let make = || {
@@ -269,15 +326,23 @@ impl<T> Default for ByAddress<T> {
 impl<T> ByAddress<T> {
     /// Where it is in `all`; `None` if it is not there, and there are too many to add it.
     fn place(&mut self, address: (usize, usize), make: impl FnOnce() -> T) -> Option<usize> {
-        if let Some(place) = self.places.get(&address) {
-            return Some(*place);
+        match self.find(address) {
+            None if self.all.len() < MOST => Some(self.add(address, make())),
+            found => found,
         }
+    }
+
+    #[inline]
+    fn find(&self, address: (usize, usize)) -> Option<usize> {
+        self.places.get(&address).copied()
+    }
+
+    #[cold]
+    fn add(&mut self, address: (usize, usize), thing: T) -> usize {
         let place = self.all.len();
-        (place < MOST).then(|| {
-            self.all.push(make());
-            self.places.insert(address, place);
-            place
-        })
+        self.all.push(thing);
+        self.places.insert(address, place);
+        place
     }
 }
 

@@ -220,9 +220,12 @@ impl SpanText<'_> {
         json::string(buffer, &around.privacy.clean_name(named(own.unwrap_or(of_site)), is_url));
     }
 
-    fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &Known) {
+    fn write_attributes(&self, buffer: &mut Vec<u8>, around: Around<'_>, known: &mut Known) {
         let Around { segment, every, segments, thread, privacy } = around;
-        let overridden = known.overridden(self.attributes);
+        let site = self.record.given_by().and_then(|site| known.site(site, privacy));
+        let (literals, replacing) = known.literals(site);
+        let mut overridden = known.overridden(self.attributes);
+        overridden.extend(replacing);
         every.write(buffer, &overridden);
         buffer.extend_from_slice(&segment.attributes);
         if let Some(thread) = thread {
@@ -239,6 +242,7 @@ impl SpanText<'_> {
             json::attribute(buffer, names::OP, &Value::from_static(op));
             buffer.push(b',');
         }
+        buffer.extend_from_slice(literals);
         known.write(buffer, self.attributes, privacy);
         // Every part ends with a comma, and there is at least one.
         buffer.pop();
