@@ -273,7 +273,7 @@ impl Callsite {
 }
 
 /// The most values that stand beside a span on the stack.
-pub(crate) const MOST_VALUES: usize = 4;
+pub(crate) const MOST_VALUES: usize = 8;
 
 /// What the call site of a span on the stack says of its attributes, with their values, as long as nobody has asked for them or changed
 /// them: then they become part of the span's [`Details`].

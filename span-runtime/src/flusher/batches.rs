@@ -24,7 +24,7 @@ use super::pile::{Packet, Pile, Spare};
 use super::{HOLD, LONGEST_WAIT};
 use crate::hand_over::Budget;
 use crate::protocol::{Known, MOST_SPANS};
-use crate::record::Slot;
+use crate::record::{Slot, SpanRecord};
 use crate::scrub::Privacy;
 use crate::segment::Segment;
 
@@ -272,27 +272,30 @@ impl Batches {
         self.retired_bytes = 0;
     }
 
-    /// Adds a slot that is no segment.
-    #[inline]
-    pub(super) fn add(&mut self, slot: Slot, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
-        if matches!(slot, Slot::Span(_))
-            && self.current.as_ref().is_some_and(|(_, batch)| batch.is_full(self.full_bytes))
-        {
+    /// Adds a span.
+    #[inline(always)]
+    pub(super) fn add_span(&mut self, record: SpanRecord, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
+        if self.current.as_ref().is_some_and(|(_, batch)| batch.is_full(self.full_bytes)) {
             self.renew();
         }
         let Some((place, batch)) = &mut self.current else { return };
-        if let Slot::Span(record) = &slot {
-            batch.spans += 1;
-            if batch.spans == 1 {
-                self.by_age.push_back((now + LONGEST_WAIT, *place, batch.serial));
-            }
-            if record.is_segment && !batch.ending {
-                batch.ending = true;
-                self.by_end.push_back((now + HOLD, *place, batch.serial));
-            }
+        batch.spans += 1;
+        if batch.spans == 1 {
+            self.by_age.push_back((now + LONGEST_WAIT, *place, batch.serial));
         }
+        if record.is_segment && !batch.ending {
+            batch.ending = true;
+            self.by_end.push_back((now + HOLD, *place, batch.serial));
+        }
+        batch.pile.push_span(record, known, privacy, &mut self.spare);
+    }
+
+    /// Adds what belongs to that span.
+    #[inline]
+    pub(super) fn add_rest(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>) {
+        let Some((_, batch)) = &mut self.current else { return };
         self.handed_over += slot.heap();
-        batch.pile.push(slot, known, privacy, &mut self.spare);
+        batch.pile.push_rest(slot, known, privacy);
     }
 
     /// The current batch is full: it becomes due, and another takes its place.

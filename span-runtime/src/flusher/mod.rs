@@ -577,19 +577,24 @@ struct Intake<'a> {
 }
 
 impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
+    #[inline(always)]
     fn take(&mut self, segment: &mut Option<Arc<Segment>>, slot: Slot) {
+        // Each kind by itself, so that a span, which most slots are, is copied once: from its chunk to where it waits.
         match slot {
+            Slot::Span(record) => {
+                let Some(segment) = segment else { return };
+                // Another chunk may have been in between, so this is said anew for each span; mostly it changes nothing.
+                self.batches.turn_to(segment);
+                self.batches.add_span(record, self.now, self.known, self.privacy);
+            }
             Slot::Segment(next) => {
                 next.wall_origin.get_or_init(|| self.clock.wall_origin());
                 *segment = Some(next);
             }
             slot => {
-                let Some(segment) = segment else { return };
-                // Another chunk may have been in between, so this is said anew for each span; mostly it changes nothing.
-                if matches!(slot, Slot::Span(_)) {
-                    self.batches.turn_to(segment);
+                if segment.is_some() {
+                    self.batches.add_rest(slot, self.known, self.privacy);
                 }
-                self.batches.add(slot, self.now, self.known, self.privacy);
             }
         }
     }

@@ -227,16 +227,45 @@ impl Pile {
     }
 
     /// Packs a slot.
-    #[inline]
     pub(super) fn push(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         match slot {
             Slot::Segment(segment) => self.turn_to(&segment),
-            Slot::Span(record) => {
-                let site = record.given_by().and_then(|site| known.site(site, privacy));
-                self.site = site.map(|site| (site, 0));
-                self.json += SPAN_JSON + known.literals(site).0.len();
-                self.push_span(record, spare);
-            }
+            Slot::Span(record) => self.push_span(record, known, privacy, spare),
+            rest => self.push_rest(rest, known, privacy),
+        }
+    }
+
+    /// Packs a span.
+    #[inline(always)]
+    pub(super) fn push_span(
+        &mut self,
+        record: SpanRecord,
+        known: &mut Known,
+        privacy: Privacy<'_>,
+        spare: &mut Spare,
+    ) {
+        if self.last.is_full() {
+            self.turn_over(spare);
+        }
+        self.site = record.given_by().and_then(|site| known.site(site, privacy)).map(|site| (site, 0));
+        self.json += SPAN_JSON + self.site.map_or(0, |(site, _)| known.literals(Some(site)).0.len());
+        self.spans += 1;
+        self.last.spans.push(Waiting::new(record));
+    }
+
+    /// The last block is full: another follows it.
+    #[cold]
+    fn turn_over(&mut self, spare: &mut Spare) {
+        let next = spare.next(&self.last);
+        let full = mem::replace(&mut self.last, next);
+        self.bytes += full.bytes() + size_of::<Block>();
+        self.full.push(full);
+    }
+
+    /// Packs what belongs to the last span.
+    #[inline]
+    pub(super) fn push_rest(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>) {
+        match slot {
             Slot::Values(values) => {
                 for value in values {
                     self.push_value(value, known);
@@ -249,19 +278,9 @@ impl Pile {
                 }
             }
             Slot::Rare(rare) => self.push_rare(rare),
+            // Those stand for themselves.
+            Slot::Segment(_) | Slot::Span(_) => {}
         }
-    }
-
-    #[inline]
-    fn push_span(&mut self, record: SpanRecord, spare: &mut Spare) {
-        if self.last.is_full() {
-            let next = spare.next(&self.last);
-            let full = mem::replace(&mut self.last, next);
-            self.bytes += full.bytes() + size_of::<Block>();
-            self.full.push(full);
-        }
-        self.last.spans.push(Waiting::new(record));
-        self.spans += 1;
     }
 
     /// Packs the next of the values that the call site of the last span wants.

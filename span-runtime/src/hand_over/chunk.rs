@@ -85,6 +85,7 @@ impl<T> Chunk<T> {
     }
 
     /// Takes every published item. Consumer only.
+    #[inline]
     #[expect(clippy::indexing_slicing, reason = "below `published`, which is at most CAPACITY")]
     pub(super) fn take_published(&self, mut take: impl FnMut(T)) -> usize {
         let taken = self.taken.load(Ordering::Relaxed); // written by this thread only
