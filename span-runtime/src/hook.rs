@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -282,7 +282,7 @@ fn push_details(slots: &mut Vec<Slot>, details: Details) {
 impl SpanRecord {
     /// When the span started and ended: by the caller's word where there is one, else by the clock.
     pub(crate) fn times(&self, rare: Option<&Rare>, segment: &Segment, clock: &Clock) -> (UnixNanos, UnixNanos) {
-        let wall_origin = segment.wall_origin.get().copied().unwrap_or_default();
+        let wall_origin = segment.wall_origin.load(Ordering::Relaxed);
         let given = |time: Option<SystemTime>| time.map(UnixNanos::of);
         let start = given(rare.and_then(|rare| rare.start)).unwrap_or_else(|| clock.time(self.start, wall_origin));
         let end = given(rare.and_then(|rare| rare.end)).unwrap_or_else(|| clock.time(self.end, wall_origin));

@@ -50,6 +50,9 @@ fn parse_hex(text: &str, digits: usize) -> Result<u128, ParseIdError> {
 }
 
 impl TraceId {
+    /// In place of an id where there is none yet.
+    pub(crate) const MAX: TraceId = TraceId(u128::MAX);
+
     pub(crate) fn as_u128(self) -> u128 {
         self.0
     }

@@ -4,14 +4,14 @@
 //! child reads it here. The trace's sampling context is built once and then stays as it is.
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::client::{Core, LossReason, fork};
 use crate::ids::{Generator, SpanId, TraceId};
 use crate::propagation::{Baggage, ContextText, Dsc, Incoming};
 use crate::record::Attribute;
-use crate::sampling::{self, Decision};
+use crate::sampling::{self, Decision, Rate};
 
 /// What the segments of one trace share in this process.
 #[derive(Debug)]
@@ -44,6 +44,18 @@ impl Trace {
     /// A trace that begins here.
     pub(crate) fn new(ids: &mut Generator) -> Self {
         Trace { id: ids.trace_id(), sample_rand: ids.sample_rand(), origin: None, dsc: OnceLock::new() }
+    }
+
+    /// A trace that is none.
+    fn blank() -> Self {
+        Trace { id: TraceId::MAX, sample_rand: 0.0, origin: None, dsc: OnceLock::new() }
+    }
+
+    /// Has a blank one begin here. Each field is assigned by itself: nothing is moved.
+    #[inline]
+    fn begin(&mut self, ids: &mut Generator) {
+        self.id = ids.trace_id();
+        self.sample_rand = ids.sample_rand();
     }
 
     /// A trace that begins here, before there is a span in it.
@@ -130,8 +142,9 @@ pub(crate) struct Segment {
     pub(crate) decided_here: bool,
     name: Mutex<Cow<'static, str>>,
     pub(crate) source: &'static str,
-    /// The wall clock at the clock's origin, as it stood when the flusher first saw this segment.
-    pub(crate) wall_origin: OnceLock<u64>,
+    /// The wall clock at the clock's origin, as it stood when the flusher first saw this segment; 0 until then. The flusher writes it before it
+    /// gives the segment's spans to anybody, so that Relaxed does for it.
+    pub(crate) wall_origin: AtomicU64,
     /// Where the flusher had a batch of its trace when it last looked. The flusher's alone, so that Relaxed does for it.
     pub(crate) place: AtomicU32,
 }
@@ -158,9 +171,62 @@ impl Segment {
             decided_here: decision.here,
             name: Mutex::new(name),
             source: source.unwrap_or(SOURCES[0]),
-            wall_origin: OnceLock::new(),
+            wall_origin: AtomicU64::new(0),
             place: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// A segment that is none, of a runtime: what waits to be used again.
+    pub(crate) fn blank(core: Arc<Core>) -> Self {
+        Segment {
+            core,
+            trace: TraceRef::Own(Trace::blank()),
+            span_id: SpanId::MAX,
+            sampled: false,
+            loss: LossReason::SampleRate,
+            sample_rate: None,
+            decided_here: true,
+            name: Mutex::new(Cow::Borrowed("")),
+            source: SOURCES[0],
+            wall_origin: AtomicU64::new(0),
+            place: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// Has a blank one begin in a trace of its own, about which a rate decides.
+    pub(crate) fn begin(&mut self, ids: &mut Generator, rate: f64, name: &'static str, source: Option<&'static str>) {
+        if let TraceRef::Own(trace) = &mut self.trace {
+            trace.begin(ids);
+        }
+        let decision = sampling::decide(self.trace.get(), Rate::Fixed(rate), self.core.halvings());
+        self.span_id = ids.span_id();
+        self.sampled = decision.sampled;
+        self.loss = decision.loss;
+        self.sample_rate = decision.rate;
+        self.decided_here = decision.here;
+        if let Ok(own) = self.name.get_mut() {
+            *own = Cow::Borrowed(name);
+        }
+        self.source = source.unwrap_or(SOURCES[0]);
+    }
+
+    /// Makes it blank again, if nobody else has it, and says whether it is.
+    pub(crate) fn clear(this: &mut Arc<Self>) -> bool {
+        let Some(own) = Arc::get_mut(this) else { return false };
+        let Ok(name) = own.name.get_mut() else { return false };
+        if let Cow::Owned(_) = name {
+            *name = Cow::Borrowed("");
+        }
+        match &mut own.trace {
+            TraceRef::Own(trace) => {
+                trace.origin = None;
+                trace.dsc.take();
+            }
+            TraceRef::Shared(_) => own.trace = TraceRef::Own(Trace::blank()),
+        }
+        *own.wall_origin.get_mut() = 0;
+        *own.place.get_mut() = u32::MAX;
+        true
     }
 
     pub(crate) fn trace(&self) -> &Trace {

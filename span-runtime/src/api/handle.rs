@@ -91,6 +91,18 @@ impl SpanHandle {
         }
     }
 
+    /// Its segment, and why what it is of is not sent.
+    pub(crate) fn into_unsent(self) -> Result<(Arc<Segment>, LossReason), Self> {
+        match self.0 {
+            Kind::Unsampled(segment) => {
+                let reason = segment.loss;
+                Ok((segment, reason))
+            }
+            Kind::Ignored(segment, _) => Ok((segment, LossReason::Ignored)),
+            other => Err(SpanHandle(other)),
+        }
+    }
+
     pub(super) fn change(&self, change: Change) {
         if let Kind::Recording(shared) = &self.0 {
             let renamed = (shared.span_id == shared.segment.span_id).then_some(&*shared.segment);

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use super::{Core, LossReason, Thread, fork};
 use crate::clock::Reading;
-use crate::hand_over::{NoRoom, Producer};
+use crate::hand_over::{MAGAZINE, NoRoom, Producer};
+use crate::ids::Generator;
 use crate::open::OpenSpan;
 use crate::record::{Attribute, Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
 use crate::segment::Segment;
@@ -104,6 +105,8 @@ pub(crate) struct Lane {
     /// The address of the segment that the last slots of the open chunk belong to. Only compared: the chunk keeps that segment alive
     /// for as long as it is open, so no other can have its address.
     last_segment: usize,
+    /// Segments to be used next; blank.
+    segments: Vec<Arc<Segment>>,
     /// Bytes that were taken from the budget for what spans have on the heap, and are not used yet. The flusher gives back what it finds
     /// at the spans.
     prepaid: usize,
@@ -128,12 +131,49 @@ impl Lane {
         let (counters, thread) = core.enroll(thread);
         let judges = !core.settings.ignore_spans.is_empty();
         let producer = core.source.producer();
-        Lane { producer, core: Arc::clone(core), counters, thread, judges, last_segment: 0, prepaid: 0 }
+        Lane {
+            producer,
+            core: Arc::clone(core),
+            counters,
+            thread,
+            judges,
+            last_segment: 0,
+            segments: Vec::new(),
+            prepaid: 0,
+        }
     }
 
     #[inline]
     pub(crate) fn is_of(&self, core: &Arc<Core>) -> bool {
         Arc::ptr_eq(&self.core, core)
+    }
+
+    /// Begins a segment in a trace of its own, about which this rate decides.
+    #[inline]
+    pub(crate) fn begin_segment(&mut self, ids: &mut Generator, rate: f64, site: &'static Callsite) -> Arc<Segment> {
+        if let Some(mut segment) = self.segments.pop().or_else(|| self.load_segments()) {
+            // Nobody else has it.
+            if let Some(own) = Arc::get_mut(&mut segment) {
+                own.begin(ids, rate, site.name(), site.name_source());
+                return segment;
+            }
+        }
+        let mut own = Segment::blank(Arc::clone(&self.core));
+        own.begin(ids, rate, site.name(), site.name_source());
+        Arc::new(own)
+    }
+
+    #[cold]
+    fn load_segments(&mut self) -> Option<Arc<Segment>> {
+        self.segments = self.core.spent.take()?;
+        self.segments.pop()
+    }
+
+    /// Keeps a segment for the next, if nobody has it any more.
+    pub(crate) fn keep_segment(&mut self, mut segment: Arc<Segment>) {
+        if self.segments.len() < MAGAZINE && Segment::clear(&mut segment) {
+            self.segments.push(segment);
+        }
     }
 
     /// The runtime was closed, and nothing but lanes and late spans may still hold it.

@@ -28,10 +28,10 @@ use crossbeam_channel::Sender;
 
 use crate::TraceLifecycle;
 use crate::context;
-use crate::hand_over::{Budget, Doorbell, Source};
+use crate::hand_over::{Again, Budget, Doorbell, Source};
 use crate::record::{Details, Site, Slot};
 use crate::sampling::{MOST_HALVINGS, StartAttributes};
-use crate::segment::Trace;
+use crate::segment::{Segment, Trace};
 
 pub use error::InitError;
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     /// How often the sample rate is halved at the moment. (behaviour 27)
     halvings: AtomicU32,
     pub(crate) source: Source<Slot>,
+    /// Segments that the flusher is through with; blank.
+    pub(crate) spent: Again<Arc<Segment>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) control: Sender<crate::flusher::Command>,
@@ -99,6 +101,7 @@ impl Core {
     pub(crate) fn new(
         settings: Settings,
         source: Source<Slot>,
+        spent: Again<Arc<Segment>>,
         budget: Arc<Budget>,
         doorbell: Arc<Doorbell>,
         control: Sender<crate::flusher::Command>,
@@ -113,6 +116,7 @@ impl Core {
             finished: AtomicBool::new(false),
             halvings: AtomicU32::new(0),
             source,
+            spent,
             budget,
             doorbell,
             control,

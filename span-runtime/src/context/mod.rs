@@ -16,7 +16,6 @@
 mod fast;
 mod stack;
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -301,16 +300,11 @@ impl Local {
         let core = global.get_known()?;
         let rate = core.only_rate()?;
         let lane = lanes.of(core);
+        let segment = lane.begin_segment(ids, rate, site);
         lane.count_started();
         let thread = lane.thread();
-        let trace = Trace::new(ids);
-        let span_id = ids.span_id();
-        let decision = sampling::decide(&trace, Rate::Fixed(rate), core.halvings());
-        let name = Cow::Borrowed(site.name());
-        let trace = TraceRef::Own(trace);
-        let segment = Segment::new(Arc::clone(core), trace, span_id, decision, name, site.name_source());
-        let segment = Arc::new(segment);
-        Some(if decision.sampled {
+        let span_id = segment.span_id;
+        Some(if segment.sampled {
             let index = stack.push_segment(Site::Call(site), span_id, thread, segment);
             fast::set(Fast::Recording);
             PushedSegment::Recording { id: span_id.as_u64(), index }
@@ -619,6 +613,21 @@ impl Local {
         removed
     }
 
+    /// Ends the span that is not sent whose handle is in the entry with this token. Its segment is kept for the next; what is not is returned.
+    fn end_unsent(&mut self, token: u64, index: u32) -> Option<Entry> {
+        let removed = self.remove(token, index)?;
+        let Entry::Context(_, handle) = removed else { return Some(removed) };
+        match handle.into_unsent() {
+            Ok((segment, reason)) => {
+                let lane = self.lanes.of(&segment.core);
+                lane.count_unsent(reason);
+                lane.keep_segment(segment);
+                None
+            }
+            Err(handle) => Some(Entry::Context(token, handle)),
+        }
+    }
+
     /// Takes the entry with this id off the stack, with all that is above it: a future is being suspended.
     /// What is above are guards that it holds across an `.await`, and goes into `above`.
     #[inline]
@@ -801,10 +810,8 @@ pub(crate) fn current_handle() -> SpanHandle {
 
 /// Ends a span that is not sent and whose handle is on this thread's stack.
 pub(crate) fn end_unsent(token: u64, index: u32) {
-    let removed = with(|local| local.remove(token, index)).flatten();
-    if let Some(Entry::Context(_, handle)) = removed {
-        count_unsent(&handle);
-    }
+    // What is left of it is dropped with nothing borrowed.
+    drop(with(|local| local.end_unsent(token, index)));
 }
 
 /// Ends a span that is on no stack.

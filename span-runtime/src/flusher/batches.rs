@@ -22,7 +22,7 @@ use std::time::Instant;
 use super::by_trace::ByTrace;
 use super::pile::{Packet, Pile, Spare};
 use super::{HOLD, LONGEST_WAIT};
-use crate::hand_over::Budget;
+use crate::hand_over::{Budget, Spent};
 use crate::protocol::{Known, MOST_SPANS};
 use crate::record::{Slot, SpanRecord};
 use crate::scrub::Privacy;
@@ -36,8 +36,8 @@ const FULL_BYTES: usize = 5 << 20;
 /// Entries of `by_age` beyond the open batches at which the passed-over ones are swept out.
 const SWEEP_ABOVE: usize = 4096;
 
-/// What share of the byte bound may be empty batches, which are kept for the next: half a MiB of 64.
-const SPARE_SHARE: usize = 128;
+/// What share of the byte bound may be empty batches, which are kept for the next: of 64 MiB one.
+const SPARE_SHARE: usize = 64;
 
 /// Spans of one trace that will leave together.
 #[derive(Debug)]
@@ -169,10 +169,10 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(budget: Arc<Budget>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, spent: Spent<Arc<Segment>>) -> Self {
         Batches {
             full_bytes: FULL_BYTES.min(budget.limit() / 12),
-            spare: Spare::within(budget.limit()),
+            spare: Spare::within(budget.limit(), spent),
             budget,
             charged: Cell::new(0),
             uncharged: Cell::new(0),
@@ -387,11 +387,17 @@ impl Batches {
             }
             queue(self).pop_front();
             if open {
-                self.free.push(place);
-                return self.open.get_mut(place as usize)?.take();
+                return self.take_at(place);
             }
         }
         None
+    }
+
+    /// Takes the open batch at this place, if one is there.
+    fn take_at(&mut self, place: u32) -> Option<Box<Batch>> {
+        let batch = self.open.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        Some(batch)
     }
 
     fn take_oldest_open(&mut self) -> Option<Box<Batch>> {
@@ -470,10 +476,8 @@ impl Batches {
         let trace = oldest.trace;
         let mut dropped = vec![oldest];
         if let Some(of) = self.traces.remove(&trace) {
-            if let Some(place) = of.open {
-                self.free.push(place);
-                dropped.extend(self.open.get_mut(place as usize).and_then(Option::take));
-            }
+            // Unless that is the oldest.
+            dropped.extend(of.open.and_then(|place| self.take_at(place)));
             if of.due > 0 {
                 let (of_trace, others) = self.due.drain(..).partition::<VecDeque<_>, _>(|batch| batch.trace == trace);
                 self.due = others;

@@ -29,6 +29,16 @@ impl BuildHasher for Keys {
     }
 }
 
+/// Without a pattern: the digits of the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Both halves of the product: each alone leaves out bits of the factors.
+#[inline]
+fn fold(one: u64, other: u64) -> u64 {
+    let product = u128::from(one).wrapping_mul(u128::from(other));
+    product as u64 ^ (product >> 64) as u64
+}
+
 #[derive(Debug)]
 pub(super) struct TraceHasher {
     keys: Keys,
@@ -38,10 +48,9 @@ pub(super) struct TraceHasher {
 impl Hasher for TraceHasher {
     fn write_u128(&mut self, id: u128) {
         // The casts take the two halves.
-        let (low, high) = (id as u64 ^ self.keys.0, (id >> 64) as u64 ^ self.keys.1);
-        let product = u128::from(low).wrapping_mul(u128::from(high));
-        // Each half of the product alone leaves out bits of the id.
-        self.hash ^= product as u64 ^ (product >> 64) as u64;
+        let hidden = fold(id as u64 ^ self.keys.0, (id >> 64) as u64 ^ self.keys.1);
+        // The map wants the lowest bits and the highest, and in these small differences of an id do not show yet.
+        self.hash ^= fold(hidden, SPREAD);
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -17,13 +17,14 @@ mod pile;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
 
 use crate::client::{Core, Load, LossReason, Report};
 use crate::clock::{Clock, UnixNanos};
-use crate::hand_over::{Consumer, Sink};
+use crate::hand_over::{Consumer, Sink, Spent};
 use crate::hook::Stage;
 use crate::integrations;
 use crate::propagation::ContextText;
@@ -126,6 +127,7 @@ impl Flusher {
     pub(crate) fn new(
         core: Arc<Core>,
         consumer: Consumer<Slot, Option<Arc<Segment>>>,
+        spent: Spent<Arc<Segment>>,
         commands: Receiver<Command>,
         transport: Sender,
         hook: Option<Stage>,
@@ -134,7 +136,7 @@ impl Flusher {
         let (every, segments) = constant_attributes(&core.settings, &integrations);
         let now = Instant::now();
         let most_queued = MOST_QUEUED.min(core.budget.limit() / 8);
-        let batches = Batches::new(Arc::clone(&core.budget));
+        let batches = Batches::new(Arc::clone(&core.budget), spent);
         let context = ContextText::new(&core.settings);
         Flusher {
             core,
@@ -588,7 +590,9 @@ impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
                 self.batches.add_span(record, self.now, self.known, self.privacy);
             }
             Slot::Segment(next) => {
-                next.wall_origin.get_or_init(|| self.clock.wall_origin());
+                if next.wall_origin.load(Ordering::Relaxed) == 0 {
+                    next.wall_origin.store(self.clock.wall_origin(), Ordering::Relaxed);
+                }
                 *segment = Some(next);
             }
             slot => {

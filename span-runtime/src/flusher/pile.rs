@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::attributes::{Key, Value};
 use crate::clock::Reading;
+use crate::hand_over::Spent;
 use crate::ids::SpanId;
 use crate::protocol::{Known, Packed};
 use crate::record::{Attribute, Callsite, Rare, Site, Slot, SpanRecord};
@@ -126,15 +127,16 @@ pub(super) struct Spare {
     blocks: Vec<Block>,
     /// How many it keeps.
     most: usize,
-    /// Spans and attributes in the last block of the last pile that was complete.
-    last: (usize, usize),
+    /// Spans and attributes in the first block of the last pile that was complete.
+    first: (usize, usize),
+    segments: Spent<Arc<Segment>>,
 }
 
 impl Spare {
     /// None yet, and never more than a small share of this bound.
-    pub(super) fn within(limit: usize) -> Self {
+    pub(super) fn within(limit: usize, segments: Spent<Arc<Segment>>) -> Self {
         const BLOCK: usize = SPANS * size_of::<Waiting>() + ITEMS * size_of::<Packed>();
-        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, last: (0, 0) }
+        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, first: (0, 0), segments }
     }
 
     /// One for spans that have as many attributes as those of the block before.
@@ -151,9 +153,17 @@ impl Spare {
         }
     }
 
+    /// Has a segment used again, if nobody has it any more.
+    fn keep_segment(&mut self, mut segment: Arc<Segment>) {
+        if Segment::clear(&mut segment) {
+            self.segments.give(segment);
+        }
+    }
+
     /// Gives it all back. For when nothing has come for a while.
     pub(super) fn trim(&mut self) {
         self.blocks = Vec::new();
+        self.segments.trim();
     }
 }
 
@@ -179,7 +189,7 @@ pub(super) struct Pile {
 impl Pile {
     /// An empty one with as much room as one before took: most requests are like another.
     pub(super) fn sized(spare: &Spare) -> Self {
-        Pile { last: Block::with_room(spare.last.0, spare.last.1), ..Pile::default() }
+        Pile { last: Block::with_room(spare.first.0, spare.first.1), ..Pile::default() }
     }
 
     /// Empties it, and keeps the memory of its blocks.
@@ -191,6 +201,10 @@ impl Pile {
         }
         for block in mem::take(&mut self.full) {
             spare.keep(block);
+        }
+        let turns = mem::take(&mut self.turns).into_iter().map(|(_, segment)| segment);
+        for segment in self.segment.take().into_iter().chain(turns) {
+            spare.keep_segment(segment);
         }
         *self = Pile { last, ..Pile::default() };
     }
@@ -237,13 +251,7 @@ impl Pile {
 
     /// Packs a span.
     #[inline(always)]
-    pub(super) fn push_span(
-        &mut self,
-        record: SpanRecord,
-        known: &mut Known,
-        privacy: Privacy<'_>,
-        spare: &mut Spare,
-    ) {
+    pub(super) fn push_span(&mut self, record: SpanRecord, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         if self.last.is_full() {
             self.turn_over(spare);
         }
@@ -318,7 +326,10 @@ impl Pile {
     pub(super) fn settle(&mut self, spare: &mut Spare) {
         // The blocks before the last are as full as they get.
         let Block { spans, items } = &mut self.last;
-        spare.last = (spans.len(), items.len());
+        spare.first = match self.full.last() {
+            Some(full) => (SPANS, full.items.len()),
+            None => (spans.len(), items.len()),
+        };
         let has_much = |length: usize, capacity: usize| capacity > length + length / 8;
         if has_much(spans.len(), spans.capacity()) {
             spans.shrink_to_fit();
@@ -390,6 +401,7 @@ pub(super) struct Packet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hand_over::way_back;
     use crate::ids::Generator;
     use crate::sampling::{self, Rate};
     use crate::segment::{Trace, TraceRef};
@@ -454,7 +466,7 @@ mod tests {
                 Arc::new(Segment::new(Arc::clone(&core), trace, span_id, decision, "segment".into(), None))
             })
             .collect();
-        let (mut known, mut spare) = (Known::default(), Spare::within(64 << 20));
+        let (mut known, mut spare) = (Known::default(), Spare::within(64 << 20, way_back(1, Arc::default()).0));
         let privacy = core.settings.privacy();
         // The second time with the memory of the first.
         for _ in 0..2 {
