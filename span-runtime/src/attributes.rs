@@ -52,12 +52,19 @@ pub(crate) enum List {
 }
 
 impl Text {
+    /// Inlined into where the value is stored: one that is returned through memory is read back by wider pieces than it was written by.
+    #[inline(always)]
     fn copied(text: &str) -> Self {
         match inline(text.as_bytes()) {
             // At most INLINE, which fits.
             Some(bytes) => Text::Inline { length: text.len() as u8, bytes },
-            None => Text::Owned(text.into()),
+            None => Text::allocated(text),
         }
+    }
+
+    #[cold]
+    fn allocated(text: &str) -> Self {
+        Text::Owned(text.into())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -80,26 +87,49 @@ impl Text {
     }
 }
 
-/// A short text's bytes in an array of their own. Copied by words that may overlap, where a loop or a call would take longer than all else
-/// about such an attribute.
+/// A short text's bytes in an array of their own.
+///
+/// It is read by pieces that do not overlap. Mostly the text was written a moment ago, by pieces that may; a piece that takes from two of these waits
+/// until both have left the processor, which takes longer than all else about an attribute.
 #[inline]
 fn inline(text: &[u8]) -> Option<[u8; INLINE]> {
     const WORD: usize = 8;
-    let mut bytes = [0; INLINE];
     if text.len() > INLINE {
         return None;
     }
-    match (text.first_chunk::<WORD>(), text.last_chunk::<WORD>()) {
-        (Some(first), Some(last)) => {
-            bytes[..WORD].copy_from_slice(first);
-            if let Some(second) = text.get(WORD..2 * WORD) {
-                bytes[WORD..2 * WORD].copy_from_slice(second);
+    let (mut words, mut rest) = ([0; 3], text);
+    for own in &mut words {
+        match rest.split_first_chunk::<WORD>() {
+            Some((word, behind)) => (*own, rest) = (u64::from_le_bytes(*word), behind),
+            None => {
+                *own = short_word(rest);
+                break;
             }
-            bytes.get_mut(text.len() - WORD..text.len())?.copy_from_slice(last);
         }
-        _ => bytes.iter_mut().zip(text).for_each(|(own, byte)| *own = *byte),
     }
+    let [first, second, third] = words.map(u64::to_le_bytes);
+    let mut bytes = [0; INLINE];
+    bytes[..WORD].copy_from_slice(&first);
+    bytes[WORD..2 * WORD].copy_from_slice(&second);
+    bytes[2 * WORD..].copy_from_slice(&third[..INLINE - 2 * WORD]);
     Some(bytes)
+}
+
+/// Up to seven bytes in a word.
+#[inline]
+fn short_word(mut rest: &[u8]) -> u64 {
+    let (mut word, mut bits) = (0, 0);
+    if let Some((four, behind)) = rest.split_first_chunk::<4>() {
+        (word, bits, rest) = (u64::from(u32::from_le_bytes(*four)), 32, behind);
+    }
+    if let Some((two, behind)) = rest.split_first_chunk::<2>() {
+        word |= u64::from(u16::from_le_bytes(*two)) << bits;
+        (bits, rest) = (bits + 16, behind);
+    }
+    if let Some(one) = rest.first() {
+        word |= u64::from(*one) << bits;
+    }
+    word
 }
 
 impl PartialEq for Text {
@@ -256,6 +286,7 @@ impl AttributeValue for bool {
 }
 
 impl AttributeValue for str {
+    #[inline]
     fn to_value(&self) -> Option<Value> {
         Some(Value(Repr::Text(Text::copied(self))))
     }
@@ -268,6 +299,7 @@ impl AttributeValue for char {
 }
 
 impl AttributeValue for String {
+    #[inline]
     fn to_value(&self) -> Option<Value> {
         self.as_str().to_value()
     }

@@ -8,7 +8,7 @@ pub use crate::api::Unstarted;
 use crate::api::{self, ParentKind, begin_active, begin_at_once, begin_owned, begin_plain, begin_values};
 use crate::attributes::{debug, display};
 use crate::client::global;
-use crate::context::{self, Fast, fast};
+use crate::context::{self, fast};
 use crate::names;
 use crate::open::{Change, Status};
 use crate::record::{Details, Site};
@@ -92,10 +92,8 @@ pub fn value<V: AttributeValue + ?Sized>(value: &V) -> Option<Value> {
 /// Whether a span that starts with this parent may be recorded.
 #[inline(always)]
 pub(crate) fn may_record(parent: &Parent) -> bool {
-    match (fast(), &parent.0) {
-        (Fast::Recording, ParentKind::Current | ParentKind::OnlyCurrent) => true,
-        _ => context::with(|local| local.may_record(parent)) == Some(true),
-    }
+    matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) && fast::is_recording()
+        || context::with(|local| local.may_record(parent)) == Some(true)
 }
 
 /// A span that is not current.

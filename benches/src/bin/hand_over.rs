@@ -18,7 +18,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crossbeam_queue::ArrayQueue;
 
-#[allow(dead_code, unreachable_pub, clippy::all, reason = "the module of another crate, of which a part is used")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    clippy::all,
+    reason = "the module of another crate, of which a part is used"
+)]
 #[path = "../../../span-runtime/src/hand_over/mod.rs"]
 mod hand_over;
 

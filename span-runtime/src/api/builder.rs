@@ -11,7 +11,7 @@ use super::span::{self, Span};
 use super::{AsParent, Parent, ParentKind};
 use crate::attributes::{AttributeValue, Key, Value};
 use crate::client::global;
-use crate::context::{self, Begun, Entry, Fast, Local, Undecided, Unsampled, fast};
+use crate::context::{self, Begun, Entry, Local, Undecided, fast};
 #[cfg(feature = "legacy")]
 use crate::lifecycle;
 use crate::lifecycle::legacy_words;
@@ -144,18 +144,12 @@ pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
     if !global::any() {
         return Some(SpanGuard::nothing());
     }
-    match (fast(), &parent.0) {
-        (Fast::Unsampled(unsampled), ParentKind::Current | ParentKind::OnlyCurrent) => Some(begin_unsampled(unsampled)),
-        (Fast::Empty, ParentKind::OnlyCurrent) => Some(SpanGuard::nothing()),
-        _ => None,
+    if matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
+        if let Some(word) = fast::start_unsampled() {
+            return Some(SpanGuard::packed((0, word)));
+        }
     }
-}
-
-/// Counts a span below a segment that is not sampled: there is nothing else to it.
-#[inline(always)]
-fn begin_unsampled(unsampled: Unsampled) -> SpanGuard {
-    unsampled.started.count();
-    SpanGuard::packed((0, unsampled.word))
+    (matches!(parent.0, ParentKind::OnlyCurrent) && fast::is_empty()).then(SpanGuard::nothing)
 }
 
 /// Starts a span on top of this thread's stack. What `details` holds is taken.

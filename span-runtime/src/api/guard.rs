@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::{SpanHandle, getters, outgoing, setters};
 use crate::LossReason;
 use crate::clock::Reading;
-use crate::context::{self, Fast, PushedSegment, fast};
+use crate::context::{self, PushedSegment, fast};
 use crate::ids::{SpanId, TraceId};
 use crate::lifecycle::legacy_words;
 use crate::open::Change;
@@ -219,19 +219,10 @@ pub(crate) fn unsampled_word(runtime: u32, loss: LossReason) -> u64 {
     Kind::UnsampledChild { runtime, loss }.pack().1
 }
 
-/// Ends what a guard of these two words was for, which records nothing: out of line as well.
-#[inline(never)]
-fn end_other(id: u64, at: u64) {
-    match fast() {
-        Fast::Unsampled(unsampled) if unsampled.word == at => unsampled.ended.count(),
-        _ => end_by_the_stack(id, at),
-    }
-}
-
-/// The same, with a look at what is current.
+/// Ends what a guard of these two words was for, which records nothing, with a look at what is current.
 #[cold]
 #[inline(never)]
-fn end_by_the_stack(id: u64, at: u64) {
+fn end_other(id: u64, at: u64) {
     match Kind::unpack(id, at) {
         Kind::UnsampledChild { runtime, loss } => context::end_unsampled(runtime, loss),
         Kind::Unsent { token, index } => context::end_unsent(token, index),
@@ -246,6 +237,7 @@ impl Drop for SpanGuard {
             NOTHING => {}
             // The index is the upper half.
             RECORDING => end_recording(self.id, (self.at >> 32) as u32),
+            _ if fast::end_unsampled(self.at) => {}
             _ => end_other(self.id, self.at),
         }
     }

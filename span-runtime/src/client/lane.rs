@@ -78,12 +78,17 @@ impl LaneCounters {
 pub(crate) struct Tally(&'static AtomicU64);
 
 impl Tally {
+    /// One that nothing is counted by: it stands where there has to be one.
+    pub(crate) const NOWHERE: Tally = Tally(&NOWHERE);
+
     /// Counts one more.
     #[inline(always)]
     pub(crate) fn count(self) {
         bump(self.0);
     }
 }
+
+static NOWHERE: AtomicU64 = AtomicU64::new(0);
 
 /// Counters that no lane has at the moment.
 static FREE: Mutex<Vec<&'static LaneCounters>> = Mutex::new(Vec::new());

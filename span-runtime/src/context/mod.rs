@@ -13,7 +13,7 @@
 //!    not a hook. Should one get here all the same (an instrumented allocator), the borrow is refused and its
 //!    span records nothing.
 
-mod fast;
+pub(crate) mod fast;
 mod stack;
 
 use std::cell::{Cell, RefCell};
@@ -33,7 +33,7 @@ use crate::propagation::TraceHeaders;
 use crate::record::{Attribute, Callsite, Details, Site};
 use crate::sampling::{self, Decision, Rate, SamplingContext, StartAttributes};
 use crate::segment::{Segment, Trace, TraceRef};
-pub(crate) use fast::{Fast, Unsampled, fast};
+use fast::{Fast, Unsampled};
 pub(crate) use stack::Entry;
 use stack::{Stack, Top};
 
