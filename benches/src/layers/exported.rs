@@ -15,11 +15,6 @@ impl Seen {
     pub(super) fn new(name: impl Into<String>, trace: Option<(String, String)>) -> Self {
         Seen { name: name.into(), trace }
     }
-
-    /// Whether it is what was expected.
-    pub(super) fn is(&self, expected: &Seen) -> bool {
-        self == expected
-    }
 }
 
 /// Counts what an exporter is given. While it verifies, it keeps it as well.

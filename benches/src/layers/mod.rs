@@ -79,16 +79,15 @@ impl Layered {
         const REQUESTS: usize = 53;
         let mut running = self.install();
         self.exported.keep();
-        let requests = running.requests(REQUESTS, incoming);
+        let mut requests = running.requests(REQUESTS, incoming);
         let expected: Vec<Seen> = self.exports.map_or_else(Vec::new, |exports| {
             let trace = |number| incoming.trace(number).filter(|_| exports.continues);
             (0..REQUESTS).map(|number| Seen::new(exports.name, trace(number))).collect()
         });
-        let mut requests = Some(requests);
-        running.serve(&mut |server| server.serve(requests.take().unwrap_or_default()));
+        running.serve(&mut |server| server.serve(std::mem::take(&mut requests)));
         running.flush();
         let seen = self.exported.kept();
-        let missing = expected.iter().filter(|one| !seen.iter().any(|seen| seen.is(one))).count();
+        let missing = expected.iter().filter(|one| !seen.contains(one)).count();
         if (seen.len(), missing) == (expected.len(), 0) {
             return Ok(());
         }
@@ -131,9 +130,10 @@ impl fmt::Debug for Running<'_> {
     }
 }
 
-struct None;
+/// The routes as they are.
+struct Bare;
 
-impl Installed for None {}
+impl Installed for Bare {}
 
 /// What axum itself does for a layer: it clones the route within, and boxes the future and the body.
 struct Empty;
@@ -156,16 +156,16 @@ pub fn all() -> Vec<Layered> {
     // It takes no trace from headers, and its span is named the same for all.
     let request = Some(Exports { name: "request", continues: false });
     vec![
-        layered("no layer", Option::None, Option::None, |_| Box::new(None)),
-        layered("a layer that does nothing", Option::None, Option::None, |_| Box::new(Empty)),
+        layered("no layer", None, None, |_| Box::new(Bare)),
+        layered("a layer that does nothing", None, None, |_| Box::new(Empty)),
         layered(OURS, Some(OURS), route, ours::sampled),
-        layered(OURS_UNSAMPLED, Some(OURS_UNSAMPLED), Option::None, ours::unsampled),
-        layered(OURS_OFF, Some(OURS_OFF), Option::None, ours::off),
-        layered(OURS_NO_CLIENT, Some(OURS_NO_CLIENT), Option::None, ours::no_client),
-        layered("TraceLayer, no subscriber", Some(OURS_NO_CLIENT), Option::None, trace_layer::no_subscriber),
-        layered("TraceLayer, text to nowhere", Some(OURS), Option::None, trace_layer::text),
+        layered(OURS_UNSAMPLED, Some(OURS_UNSAMPLED), None, ours::unsampled),
+        layered(OURS_OFF, Some(OURS_OFF), None, ours::off),
+        layered(OURS_NO_CLIENT, Some(OURS_NO_CLIENT), None, ours::no_client),
+        layered("TraceLayer, no subscriber", Some(OURS_NO_CLIENT), None, trace_layer::no_subscriber),
+        layered("TraceLayer, text to nowhere", Some(OURS), None, trace_layer::text),
         layered("TraceLayer, opentelemetry", Some(OURS), request, trace_layer::opentelemetry),
         layered("sentry-tower", Some(OURS), route, sentry_tower::sampled),
-        layered("sentry-tower, unsampled", Some(OURS_UNSAMPLED), Option::None, sentry_tower::unsampled),
+        layered("sentry-tower, unsampled", Some(OURS_UNSAMPLED), None, sentry_tower::unsampled),
     ]
 }
