@@ -58,7 +58,7 @@ use span_runtime::{
     InContext, Instrument as _, Parent, Span, SpanBuilder, continue_trace, names, register_integration,
 };
 
-use crate::common::{Work, segment, server_of, status_of_http};
+use crate::common::{Work, name_of_request, segment, server_of, status_of_http};
 
 const NAME: &str = "actix-web";
 const ORIGIN: &str = "auto.http.actix_web";
@@ -171,12 +171,12 @@ impl Settings {
     }
 
     fn start(&self, request: &ServiceRequest) -> Span {
-        let (method, route) = (request.method(), request.match_pattern());
+        let (method, route) = (request.method().as_str(), request.match_pattern());
         let mut span = match &route {
             Some(route) => {
-                segment(format!("{method} {route}"), OP, ORIGIN, "route").attribute(names::HTTP_ROUTE, &**route)
+                segment(name_of_request(method, route), OP, ORIGIN, "route").attribute(names::HTTP_ROUTE, &**route)
             }
-            None => segment(format!("{method} {}", request.path()), OP, ORIGIN, "url"),
+            None => segment(name_of_request(method, request.path()), OP, ORIGIN, "url"),
         };
         if Parent::CURRENT.may_record() {
             span = self.describe(span, request);

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 use std::{env, fs, io};
 
+use benches::callgrind;
 use benches::peers::{Peer, Streaming};
 use benches::workload::Shape;
 
@@ -125,20 +126,8 @@ impl Count {
 
 /// Instructions per span.
 fn count(at: usize, count: Count) -> io::Result<f64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(format!("--toggle-collect={}", count.inside()))
-        .arg(env::current_exe()?)
-        .arg(format!("--run={at}"))
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let collected = text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse::<u64>().ok());
-    match collected {
-        Some(instructions) if instructions > 0 && output.status.success() => {
-            Ok(instructions as f64 / count.spans() as f64)
-        }
-        _ => Err(io::Error::other(format!("callgrind counted nothing:\n{text}"))),
-    }
+    let instructions = callgrind::instructions(count.inside(), &format!("--run={at}"))?;
+    Ok(instructions as f64 / count.spans() as f64)
 }
 
 fn recorded() -> BTreeMap<String, f64> {

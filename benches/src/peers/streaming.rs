@@ -8,6 +8,7 @@ use span_runtime::transport::{Response, Transport, TransportError};
 use span_runtime::{Guard, Options, Parent, init, span};
 
 use super::{Peer, VERIFIED};
+use crate::envelope::item_count;
 use crate::poll::{PendingOnce, to_completion};
 use crate::workload::{OWNED, Shape};
 
@@ -26,17 +27,6 @@ struct Counting {
     limits: Arc<AtomicBool>,
     /// Whether not to answer at all.
     hangs: Arc<AtomicBool>,
-}
-
-/// The number behind `"item_count":` of an envelope's item header.
-fn item_count(envelope: &[u8]) -> u64 {
-    const KEY: &[u8] = b"\"item_count\":";
-    let digits = envelope.windows(KEY.len()).position(|window| window == KEY).map(|at| &envelope[at + KEY.len()..]);
-    digits
-        .unwrap_or_default()
-        .iter()
-        .map_while(|b| (*b as char).to_digit(10))
-        .fold(0, |n, digit| n * 10 + u64::from(digit))
 }
 
 impl Transport for Counting {

@@ -23,7 +23,7 @@ pub(crate) use db::Database;
 pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) use exchange::{Exchange, Protocol, Side, carry};
-pub(crate) use http::{outgoing, status_of_http};
+pub(crate) use http::{name_of_request, outgoing, status_of_http};
 pub(crate) use url::{Url, server_of};
 pub(crate) use work::Work;
 

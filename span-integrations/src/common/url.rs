@@ -49,10 +49,10 @@ impl<'u> Url<'u> {
 }
 
 /// Host and port of a server, as a request has them in its line or in `host`.
-pub(crate) fn server_of(authority: &str) -> Option<(String, Option<i64>)> {
+pub(crate) fn server_of(authority: &str) -> Option<(&str, Option<i64>)> {
     let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
     let (host, port) = host_and_port(authority);
-    (!host.is_empty()).then(|| (host.to_owned(), port.map(i64::from)))
+    (!host.is_empty()).then(|| (host, port.map(i64::from)))
 }
 
 fn cut(text: &str, sign: char) -> (&str, Option<&str>) {

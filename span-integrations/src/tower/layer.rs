@@ -10,7 +10,7 @@ use span_runtime::{Parent, Span, SpanBuilder, SpanHandle, names};
 use tower_layer::Layer;
 
 use super::Server;
-use crate::common::{Protocol, segment, server_of};
+use crate::common::{Protocol, name_of_request, segment, server_of};
 
 /// Makes spans of the requests that a service serves; made by [`layer`](super::layer()).
 #[derive(Clone)]
@@ -103,7 +103,7 @@ impl Settings {
                 Some((name, route)) => {
                     segment(name, "http.server", origin, "route").attribute(names::HTTP_ROUTE, route)
                 }
-                None => segment(format!("{} {path}", request.method()), "http.server", origin, "url"),
+                None => segment(name_of_request(request.method().as_str(), path), "http.server", origin, "url"),
             },
             Named::Grpc { origin } => {
                 segment(path.strip_prefix('/').unwrap_or(path).to_owned(), "grpc.server", origin, "route")
@@ -115,7 +115,7 @@ impl Settings {
     fn route<'r, B>(&self, request: &'r Request<B>) -> Option<(String, &'r str)> {
         let Named::Http { route, .. } = self.named else { return None };
         let route = route(request.extensions())?;
-        Some((format!("{} {route}", request.method()), route))
+        Some((name_of_request(request.method().as_str(), route), route))
     }
 
     /// Gives the route to a span that began further outside, where it was not known.
