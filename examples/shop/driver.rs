@@ -70,7 +70,7 @@ fn start_redis(with_redis: bool) -> Result<(Option<Process>, Option<String>), Fa
         return Ok((None, None));
     }
     let redis = Process::start(cache::ROLE, &[])?;
-    println!("redis is started by process {}, at {}", redis.id(), redis.ready);
+    println!("redis is below process {}, on a socket of its own", redis.id());
     let url = redis.ready.clone();
     Ok((Some(redis), Some(url)))
 }

@@ -53,7 +53,7 @@ impl Picture {
     /// Says when the spans of a long request came.
     pub(crate) fn print_report(&self, report: &Traced) {
         let after = |time: SystemTime| time.duration_since(report.began).unwrap_or_default().as_secs_f64();
-        println!("\nOne of them read a report for {:.2} s. Of its trace arrived", after(report.ended));
+        println!("\nMeanwhile a report was read, for {:.2} s. Of its trace arrived", after(report.ended));
         let spans = self.trace(report);
         let mut firsts: BTreeMap<&str, SystemTime> = BTreeMap::new();
         for span in spans {
@@ -72,7 +72,15 @@ impl Picture {
     /// Draws a trace.
     pub(crate) fn print_trace(&self, trace: &Traced) {
         println!("\nThe visit before all others:\n");
-        print!("{}", Waterfall::new(self.trace(trace)).width(110).column(service));
+        let mut spans = self.trace(trace).to_vec();
+        for span in &mut spans {
+            // Spans of a cache are named by the key alone.
+            if let Some(op) = span.text(names::OP).filter(|op| op.starts_with("cache.")) {
+                let is_miss = span.attribute(names::CACHE_HIT).is_some_and(|hit| *hit == false);
+                span.name = format!("{op} {}{}", span.name, if is_miss { ": miss" } else { "" });
+            }
+        }
+        print!("{}", Waterfall::new(&spans).width(110).column(service));
     }
 
     /// Says how much there was, and whether it is all that the processes made; their names and stats are given.
@@ -81,7 +89,8 @@ impl Picture {
     ///
     /// If it is not.
     pub(crate) fn print_numbers(&self, stats: &[(&str, String)]) -> Result<(), Failed> {
-        let (spans, traces, requests) = (self.traces.values().map(Vec::len).sum::<usize>(), self.traces.len(), self.requests);
+        let (spans, traces, requests) =
+            (self.traces.values().map(Vec::len).sum::<usize>(), self.traces.len(), self.requests);
         println!("\n{spans} spans of {traces} traces in {requests} envelopes");
         let mut firsts: Vec<f64> = self.traces.values().filter_map(|spans| first_arrival(spans)).collect();
         firsts.sort_by(f64::total_cmp);

@@ -25,6 +25,9 @@ impl Process {
     pub(crate) fn start(role: &'static str, variables: &[(&str, &str)]) -> Result<Self, Failed> {
         let mut command = Command::new(env::current_exe()?);
         command.arg(role).envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Ctrl-C is for this process alone: the others end as it does.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(|error| format!("{role} cannot be started: {error}"))?;
         let output = child.stdout.take().ok_or("its output was asked for")?;
         let mut process = Process { role, child, output: BufReader::new(output), ready: String::new() };

@@ -32,6 +32,9 @@ const TABLES: &str = "
     INSERT INTO item (id, price) SELECT n, 100 + 7 * n FROM number;
 ";
 
+/// What the keys in the cache begin with.
+const KEYS: &str = "shop-example:";
+
 /// The report leaves the stock time for its customers.
 const BETWEEN_LINES: Duration = Duration::from_millis(50);
 
@@ -49,7 +52,7 @@ pub(crate) async fn router() -> Result<Router, Failed> {
     let cache = match env::var("REDIS_URL") {
         Ok(url) => {
             let connection = redis::Client::open(url.as_str())?.get_multiplexed_async_connection().await?;
-            Some(traced(connection).at(&url).cache(["price:"]))
+            Some(traced(connection).at(&url).cache([KEYS]))
         }
         Err(_) => None,
     };
@@ -99,7 +102,7 @@ impl Shop {
     /// The price of an item, from the cache if it is there.
     #[span(name = "price", attributes("item.id" = item))]
     async fn price(&self, item: i64) -> Result<i64, Refused> {
-        let key = format!("price:{item}");
+        let key = format!("{KEYS}{item}");
         let mut cache = self.cache.clone();
         // A cache that fails is as good as none: its spans tell.
         if let Some(cache) = &mut cache

@@ -129,6 +129,27 @@ GET /orders      █████████████████████
 }
 
 #[test]
+fn a_waterfall_has_a_column_before_the_names() {
+    let mut spans = request();
+    for (span, release) in spans.iter_mut().zip(["cache@1", "shop@1", "an orders\nservice@1", "shop@1"]) {
+        let attribute = Attribute { type_: "string".to_owned(), value: json!(release) };
+        span.attributes.insert("sentry.release".to_owned(), attribute);
+    }
+    let expected = "\
+trace a, 5 spans
+              GET /orders      ████████████████████████   120 ms
+shop@1          check user       ████                    20.0 ms
+                … 1 more
+an orders\\n…    SELECT orders        ████████████        60.0 ms [error]
+shop@1          render                           ██████  30.0 ms
+";
+    let waterfall = Waterfall::new(&spans).column(|span| span.text("sentry.release").unwrap_or_default());
+    let text = waterfall.width(14 + 15 + 2 + 24 + 2 + 7 + 8).max_rows(6).to_string();
+    // A fifth of the width, and two blanks.
+    assert_eq!(text, expected, "\n{text}");
+}
+
+#[test]
 fn a_waterfall_fits_its_width() {
     let mut spans = vec![span("0", "", "a name that is far too long for the narrow column", 0, 1000)];
     for depth in 1..60_u32 {
