@@ -61,7 +61,7 @@ fn start_redis(with_redis: bool) -> Result<(Option<Process>, Option<String>), Fa
         println!("The shop runs without a cache, as it was asked to.");
         return Ok((None, None));
     }
-    if let Ok(url) = env::var("REDIS_URL") {
+    if let Some(url) = env::var("REDIS_URL").ok().filter(|url| !url.is_empty()) {
         println!("redis is the one of REDIS_URL");
         return Ok((None, Some(url)));
     }
@@ -76,14 +76,14 @@ fn start_redis(with_redis: bool) -> Result<(Option<Process>, Option<String>), Fa
 }
 
 /// A trace, and when its root was there.
-pub(crate) struct Traced {
+pub(crate) struct Timed {
     pub(crate) trace_id: String,
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
 }
 
 /// Drives the load. One visit comes before all others, so that its prices are in no cache; while others come, a report is made.
-async fn load(shop: SocketAddr) -> Result<(Traced, Traced), Failed> {
+async fn load(shop: SocketAddr) -> Result<(Timed, Timed), Failed> {
     let client = Client::builder().no_proxy().resolve("shop", shop).build()?;
     let mut answers = BTreeMap::new();
     let first = timed(visit(&client, Reservation { item: 42, count: 12 }, &mut answers)).await?;
@@ -162,8 +162,8 @@ fn trace_id() -> String {
 }
 
 /// When what has a trace of its own began and ended.
-async fn timed(work: impl Future<Output = reqwest::Result<String>>) -> reqwest::Result<Traced> {
+async fn timed(work: impl Future<Output = reqwest::Result<String>>) -> reqwest::Result<Timed> {
     let began = SystemTime::now();
     let trace_id = work.await?;
-    Ok(Traced { trace_id, began, ended: SystemTime::now() })
+    Ok(Timed { trace_id, began, ended: SystemTime::now() })
 }

@@ -7,7 +7,7 @@ use span_runtime::names;
 use span_runtime::testing::{Receiver, Span, Waterfall};
 
 use crate::Failed;
-use crate::driver::Traced;
+use crate::driver::Timed;
 
 /// What the receiver decoded from the requests.
 pub(crate) struct Picture {
@@ -46,12 +46,12 @@ impl Picture {
         Picture { requests: receiver.request_count(), violations: receiver.violations(), traces }
     }
 
-    fn trace(&self, trace: &Traced) -> &[Span] {
+    fn trace(&self, trace: &Timed) -> &[Span] {
         self.traces.get(&trace.trace_id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Says when the spans of a long request came.
-    pub(crate) fn print_report(&self, report: &Traced) {
+    pub(crate) fn print_report(&self, report: &Timed) {
         let after = |time: SystemTime| time.duration_since(report.began).unwrap_or_default().as_secs_f64();
         println!("\nMeanwhile a report was read, for {:.2} s. Of its trace arrived", after(report.ended));
         let spans = self.trace(report);
@@ -70,7 +70,7 @@ impl Picture {
     }
 
     /// Draws a trace.
-    pub(crate) fn print_trace(&self, trace: &Traced) {
+    pub(crate) fn print_trace(&self, trace: &Timed) {
         println!("\nThe visit before all others:\n");
         let mut spans = self.trace(trace).to_vec();
         for span in &mut spans {

@@ -24,7 +24,9 @@ impl Process {
     /// Starts this program in a role, and waits until it is ready.
     pub(crate) fn start(role: &'static str, variables: &[(&str, &str)]) -> Result<Self, Failed> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg(role).envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A cache is what the driver says, not what is set for itself.
+        command.arg(role).env_remove("REDIS_URL").envs(variables.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // Ctrl-C is for this process alone: the others end as it does.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

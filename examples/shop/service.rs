@@ -17,10 +17,11 @@ use tokio::sync::oneshot;
 
 use crate::Failed;
 
-/// How long the end may take, for requests that are still served and then for spans that are still to be sent.
+/// How long the end may take, where spans are still to be sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Serves until standard input ends. The first line that it prints is its address, the last what became of its spans.
+/// Serves until standard input ends, and then what is still asked for. The first line that it prints is its address, the last what
+/// became of its spans.
 pub(crate) fn run(name: &str, router: impl AsyncFnOnce() -> Result<Router, Failed>) -> Result<(), Failed> {
     // `SENTRY_DSN` says where to send.
     let options = Options::from_env().traces_sample_rate(1.0).release(format!("{name}@{}", env!("CARGO_PKG_VERSION")));
@@ -33,16 +34,7 @@ pub(crate) fn run(name: &str, router: impl AsyncFnOnce() -> Result<Router, Faile
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         println!("{}", listener.local_addr()?);
 
-        let (ending, ended) = oneshot::channel::<()>();
-        let until = input_ends();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async {
-            until.await;
-            drop(ending);
-        });
-        tokio::select! {
-            served = serve => served?,
-            () = async { _ = ended.await; tokio::time::sleep(PATIENCE).await } => return Err("requests were still served".into()),
-        }
+        axum::serve(listener, router).with_graceful_shutdown(input_ends()).await?;
         Ok::<(), Failed>(())
     })?;
 

@@ -15,6 +15,9 @@ use span_tests::servers::Server;
 /// How long a run may take on a busy machine. It takes six seconds.
 const BOUND: Duration = Duration::from_secs(120);
 
+/// Nobody listens on the port 9 of a machine for tests.
+const NOWHERE: &str = "redis://127.0.0.1:9";
+
 /// The visit before all others, as the service of each span and its name below those above it.
 const VISIT: &str = "\
 customers  visit
@@ -154,7 +157,7 @@ fn check_report(out: &str) {
 // behaviours 35, 37
 #[test]
 fn both_services_continue_the_trace_of_the_customer() {
-    let (visit, out) = visit(&["--without-redis"], None);
+    let (visit, out) = visit(&["--without-redis"], Some(NOWHERE));
     let expected = WITHOUT_CACHE.iter().fold(VISIT.to_owned(), |text, (with, without)| text.replacen(with, without, 1));
     assert_eq!(visit, expected, "\n{visit}");
     assert!(out.contains("The shop runs without a cache, as it was asked to.\n"), "{out}");
@@ -184,8 +187,7 @@ fn a_redis_that_is_named_is_the_cache() {
 
 #[test]
 fn a_redis_that_is_named_and_not_there_is_an_error() {
-    // Nobody listens on the port 9 of a machine for tests.
-    let (code, out, err) = run(&[], Some("redis://127.0.0.1:9"));
+    let (code, out, err) = run(&[], Some(NOWHERE));
     assert_eq!(code, Some(1), "{out}");
     assert!(err.contains("error: shop ended early\n"), "{err}");
 }
