@@ -17,7 +17,7 @@ use crate::process::Process;
 use crate::stock::Reservation;
 use crate::{cache, shop, stock};
 
-const NAME: &str = "customers";
+pub(crate) const NAME: &str = "customers";
 
 /// They come at the same time, and each comes so many times.
 const CUSTOMERS: i64 = 8;

@@ -7,7 +7,7 @@ use span_runtime::names;
 use span_runtime::testing::{Receiver, Span, Waterfall};
 
 use crate::Failed;
-use crate::driver::Timed;
+use crate::driver::{self, Timed};
 
 /// What the receiver decoded from the requests.
 pub(crate) struct Picture {
@@ -30,11 +30,13 @@ fn first_arrival(spans: &[Span]) -> Option<f64> {
     Some(arrived.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64() - began)
 }
 
-/// Whether the spans hang together: one root, and below it all others.
+/// Whether the spans hang together: one root, that of the customer, and below it all others.
 fn is_joined(spans: &[Span]) -> bool {
     let ids: HashSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
-    let is_known = |span: &&Span| span.parent_span_id.as_ref().is_some_and(|parent| ids.contains(parent.as_str()));
-    spans.iter().filter(is_known).count() + 1 == spans.len()
+    let is_known = |span: &Span| span.parent_span_id.as_ref().is_some_and(|parent| ids.contains(parent.as_str()));
+    let mut tops = spans.iter().filter(|span| !is_known(span));
+    let root = tops.next().filter(|root| root.parent_span_id.is_none() && service(root) == driver::NAME);
+    root.is_some() && tops.next().is_none()
 }
 
 impl Picture {

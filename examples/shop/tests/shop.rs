@@ -154,7 +154,7 @@ fn check_report(out: &str) {
     assert_eq!(number(report, " spans\n"), 2 + 2 + 3 * 120, "{out}");
 }
 
-// behaviours 35, 37
+// behaviours 28, 46, 50
 #[test]
 fn both_services_continue_the_trace_of_the_customer() {
     let (visit, out) = visit(&["--without-redis"], Some(NOWHERE));
