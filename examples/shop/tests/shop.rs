@@ -69,9 +69,9 @@ fn program() -> PathBuf {
     program
 }
 
-fn start(arguments: &[&str], redis_url: Option<&str>) -> Child {
+fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
     let mut command = Command::new(program());
-    command.args(arguments).env_remove("REDIS_URL").envs(redis_url.map(|url| ("REDIS_URL", url)));
+    command.args(arguments).env_remove("REDIS_URL").envs(variables.iter().copied());
     // A variable that is meant for others.
     command.env("SENTRY_DSN", "http://0123456789abcdef0123456789abcdef@127.0.0.1:9/1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -90,8 +90,8 @@ fn read(mut stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 }
 
 /// Runs it to its end, and that of all its processes: its exit code, and what it wrote.
-fn run(arguments: &[&str], redis_url: Option<&str>) -> (Option<i32>, String, String) {
-    let mut program = start(arguments, redis_url);
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut program = start(arguments, variables);
     let out = read(program.stdout.take().expect("it is piped"));
     let err = read(program.stderr.take().expect("it is piped"));
     let ended = err.recv_timeout(BOUND).and_then(|err| Ok((out.recv_timeout(BOUND)?, err)));
@@ -103,8 +103,8 @@ fn run(arguments: &[&str], redis_url: Option<&str>) -> (Option<i32>, String, Str
 }
 
 /// A run in which all goes well.
-fn visit(arguments: &[&str], redis_url: Option<&str>) -> (String, String) {
-    let (code, out, err) = run(arguments, redis_url);
+fn visit(arguments: &[&str], variables: &[(&str, &str)]) -> (String, String) {
+    let (code, out, err) = run(arguments, variables);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     let (_, waterfall) = out.split_once("The visit before all others:\n\n").expect("there is one");
     let rows = waterfall.lines().skip(1).take_while(|line| !line.is_empty());
@@ -157,7 +157,7 @@ fn check_report(out: &str) {
 // behaviours 28, 46, 50
 #[test]
 fn both_services_continue_the_trace_of_the_customer() {
-    let (visit, out) = visit(&["--without-redis"], Some(NOWHERE));
+    let (visit, out) = visit(&["--without-redis"], &[("REDIS_URL", NOWHERE)]);
     let expected = WITHOUT_CACHE.iter().fold(VISIT.to_owned(), |text, (with, without)| text.replacen(with, without, 1));
     assert_eq!(visit, expected, "\n{visit}");
     assert!(out.contains("The shop runs without a cache, as it was asked to.\n"), "{out}");
@@ -170,7 +170,7 @@ fn a_redis_is_started_where_it_is_installed() {
     if Server::redis().is_none() {
         return;
     }
-    let (visit, out) = visit(&[], None);
+    let (visit, out) = visit(&[], &[]);
     assert_eq!(visit, VISIT, "\n{visit}");
     assert!(out.contains("\nredis is below process "), "{out}");
     check_numbers(&out);
@@ -179,7 +179,7 @@ fn a_redis_is_started_where_it_is_installed() {
 #[test]
 fn a_redis_that_is_named_is_the_cache() {
     let Some(server) = Server::redis() else { return };
-    let (visit, out) = visit(&[], Some(&format!("redis://{}", server.addr)));
+    let (visit, out) = visit(&[], &[("REDIS_URL", &format!("redis://{}", server.addr))]);
     assert_eq!(visit, VISIT, "\n{visit}");
     assert!(out.contains("\nredis is the one of REDIS_URL\n"), "{out}");
     check_numbers(&out);
@@ -187,14 +187,22 @@ fn a_redis_that_is_named_is_the_cache() {
 
 #[test]
 fn a_redis_that_is_named_and_not_there_is_an_error() {
-    let (code, out, err) = run(&[], Some(NOWHERE));
+    let (code, out, err) = run(&[], &[("REDIS_URL", NOWHERE)]);
     assert_eq!(code, Some(1), "{out}");
     assert!(err.contains("error: shop ended early\n"), "{err}");
 }
 
+// The customers continue a trace whose beginning is not there.
+#[test]
+fn a_trace_in_pieces_is_a_fault() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let (code, out, err) = run(&["--without-redis"], &[("SENTRY_TRACE", &format!("{trace}-00f067aa0ba902b7-1"))]);
+    assert_eq!((code, err), (Some(1), format!("error: trace {trace} is in pieces\n")), "{out}");
+}
+
 #[test]
 fn the_services_end_with_a_driver_that_is_killed() {
-    let mut program = start(&[], None);
+    let mut program = start(&[], &[]);
     let err = read(program.stderr.take().expect("it is piped"));
     let mut out = BufReader::new(program.stdout.take().expect("it is piped")).lines();
     out.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("shop is process ")))
@@ -208,10 +216,10 @@ fn the_services_end_with_a_driver_that_is_killed() {
 
 #[test]
 fn wrong_arguments_are_told_and_nothing_starts() {
-    let (code, out, err) = run(&["--fast"], None);
+    let (code, out, err) = run(&["--fast"], &[]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.starts_with("error: unknown arguments [\"--fast\"]"), "{err}");
-    let (code, out, err) = run(&["--help"], None);
+    let (code, out, err) = run(&["--help"], &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("--without-redis"), "{out}");
 }
