@@ -31,7 +31,11 @@ pub struct Waterfall<'s> {
     spans: &'s [Span],
     width: usize,
     max_rows: usize,
+    column: Option<Column>,
 }
+
+/// What a span has in the column before the names.
+type Column = fn(&Span) -> &str;
 
 /// Narrower than this, names and bars say nothing.
 const MIN_WIDTH: usize = 40;
@@ -39,7 +43,7 @@ const MIN_WIDTH: usize = 40;
 impl<'s> Waterfall<'s> {
     /// A waterfall 100 columns wide and at most 50 rows high.
     pub fn new(spans: &'s [Span]) -> Self {
-        Self { spans, width: 100, max_rows: 50 }
+        Self { spans, width: 100, max_rows: 50, column: None }
     }
 
     /// Sets the width in columns, at least 40. Every character is taken for one column.
@@ -55,13 +59,28 @@ impl<'s> Waterfall<'s> {
         self.max_rows = rows.max(1);
         self
     }
+
+    /// Puts a column before the names, with what this says of each span, such as the service that it is of.
+    ///
+    /// ```
+    /// use span_runtime::testing::Waterfall;
+    ///
+    /// let spans = [];
+    /// let waterfall = Waterfall::new(&spans).column(|span| span.text("sentry.release").unwrap_or_default());
+    /// assert_eq!(waterfall.to_string(), "");
+    /// ```
+    #[must_use]
+    pub fn column(mut self, column: fn(&Span) -> &str) -> Self {
+        self.column = Some(column);
+        self
+    }
 }
 
 impl fmt::Display for Waterfall<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = Plan::new(Forest::new(self.spans), self.max_rows);
         let rows = plan.rows();
-        let layout = Layout::new(&rows, self.width);
+        let layout = Layout::new(&rows, self.width, self.column);
         rows.iter().try_for_each(|row| layout.print(f, row))
     }
 }
@@ -232,6 +251,9 @@ fn plural(count: usize) -> &'static str {
 
 /// The widths of the columns.
 struct Layout {
+    /// What stands before everything, and its width with the blanks behind it.
+    column: Option<Column>,
+    before: usize,
     /// The most blanks before a label: half of the widest column, or deep spans would have no name.
     indent: usize,
     label: usize,
@@ -240,8 +262,10 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(rows: &[Row<'_>], width: usize) -> Self {
+    fn new(rows: &[Row<'_>], width: usize, column: Option<Column>) -> Self {
         let (mut label, mut duration, mut status) = (0, 0, 0);
+        let before = width_of(column, rows, width / 5);
+        let width = width - before;
         let widest_label = width * 2 / 5;
         let most = widest_label / 2;
         for row in rows {
@@ -255,14 +279,14 @@ impl Layout {
         }
         // Two blanks on each side of the bar.
         let bar = width.saturating_sub(label + duration + status + 4).max(10);
-        Self { indent: most, label, bar, duration }
+        Self { column, before, indent: most, label, bar, duration }
     }
 
     fn print(&self, f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
         match row {
             Row::Note(note) => writeln!(f, "{note}"),
             Row::More { depth, count } => {
-                writeln!(f, "{:indent$}… {count} more", "", indent = indent(*depth, self.indent))
+                writeln!(f, "{:indent$}… {count} more", "", indent = self.before + indent(*depth, self.indent))
             }
             Row::Span { span, depth, axis } => {
                 let indent = indent(*depth, self.indent);
@@ -271,10 +295,24 @@ impl Layout {
                 let (bar, time) = (bar(Extent::of(span), *axis, self.bar), human(span.duration()));
                 let (label_width, duration_width) = (self.label, self.duration);
                 let note = status_note(span);
+                if let Some(column) = self.column {
+                    let (before, text) = (self.before, fit(&one_line(column(span)), self.before.saturating_sub(2)));
+                    write!(f, "{text:<before$}")?;
+                }
                 writeln!(f, "{label:<label_width$}  {bar}  {time:>duration_width$}{note}")
             }
         }
     }
+}
+
+/// How wide the column before the names is, with two blanks behind it.
+fn width_of(column: Option<Column>, rows: &[Row<'_>], most: usize) -> usize {
+    let Some(column) = column else { return 0 };
+    let texts = rows.iter().filter_map(|row| match row {
+        Row::Span { span, .. } => Some(one_line(column(span)).chars().take(most).count()),
+        Row::Note(_) | Row::More { .. } => None,
+    });
+    texts.max().map_or(0, |widest| widest + 2)
 }
 
 /// The blanks before a label: two a level.

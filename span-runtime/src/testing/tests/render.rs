@@ -129,6 +129,30 @@ GET /orders      █████████████████████
 }
 
 #[test]
+fn a_waterfall_has_a_column_before_the_names() {
+    let mut spans = request();
+    for (span, release) in spans.iter_mut().zip(["cache@1", "shop@1", "an orders\nservice@1", "shop@1"]) {
+        let attribute = Attribute { type_: "string".to_owned(), value: json!(release) };
+        span.attributes.insert("sentry.release".to_owned(), attribute);
+    }
+    // A fifth of the width, and two blanks.
+    let expected = "\
+trace a, 5 spans
+                GET /orders      ████████████████████████   120 ms
+shop@1            check user       ████                    20.0 ms
+cache@1             cache          ▐                       1.00 ms
+an orders\\nse…    SELECT orders        ████████████        60.0 ms [error]
+shop@1            render                           ██████  30.0 ms
+";
+    let waterfall = Waterfall::new(&spans).column(|span| span.text("sentry.release").unwrap_or_default());
+    let waterfall = waterfall.width(14 + 2 + 15 + 2 + 24 + 2 + 7 + 8);
+    let text = waterfall.to_string();
+    assert_eq!(text, expected, "\n{text}");
+    let text = waterfall.max_rows(4).to_string();
+    assert!(text.ends_with("\n                  … 3 more\n"), "\n{text}");
+}
+
+#[test]
 fn a_waterfall_fits_its_width() {
     let mut spans = vec![span("0", "", "a name that is far too long for the narrow column", 0, 1000)];
     for depth in 1..60_u32 {
