@@ -27,6 +27,7 @@
 //! | | |
 //! | --- | --- |
 //! | `db.system.name` | `postgresql`, `mysql`, `sqlite`, by the URL; `other_sql` where there is none |
+//! | `db.driver.name` | `diesel` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |
 //! | `db.operation.name` | the word that it begins with, or `CONNECT` |
 //! | `db.namespace`, `server.address`, `server.port`, `db.user` | from the URL that the connection was made with; its password goes nowhere |
@@ -76,7 +77,7 @@ pub fn install() -> QueryResult<()> {
 /// ```
 pub fn spans() -> Spans {
     register_integration(NAME);
-    Spans { database: Database::of_system("other_sql"), open: None }
+    Spans { database: Database::of(NAME, "other_sql"), open: None }
 }
 
 /// The instrumentation of a connection; made by [`spans`].
@@ -146,10 +147,10 @@ impl Instrumentation for Spans {
 fn database(url: &str) -> Database {
     let (scheme, _) = url.split_once("://").unwrap_or_default();
     match scheme {
-        "postgres" | "postgresql" => Database::of_system("postgresql").at(url),
-        "mysql" => Database::of_system("mysql").at(url),
-        "" if is_pairs(url) => Database::of_system("postgresql"),
-        _ => Database::of_system("sqlite").at(url),
+        "postgres" | "postgresql" => Database::of(NAME, "postgresql").at(url),
+        "mysql" => Database::of(NAME, "mysql").at(url),
+        "" if is_pairs(url) => Database::of(NAME, "postgresql"),
+        _ => Database::of(NAME, "sqlite").at(url),
     }
 }
 

@@ -36,6 +36,7 @@
 //! | | |
 //! | --- | --- |
 //! | `db.system.name` | `redis` |
+//! | `db.driver.name` | `redis` |
 //! | `db.operation.name` | `GET`, `PIPELINE` |
 //! | `db.query.text` | the commands with a `?` for each argument: keys are not recorded, nor are values |
 //! | `db.operation.batch.size` | how many commands went at once |
@@ -80,7 +81,7 @@ const MOST_SHOWN: usize = 16;
 /// ```
 pub fn traced<C>(inner: C) -> Traced<C> {
     register_integration(NAME);
-    Traced { inner, about: Arc::new(About { database: Database::of_system("redis"), prefixes: Vec::new() }) }
+    Traced { inner, about: Arc::new(About { database: Database::of(NAME, "redis"), prefixes: Vec::new() }) }
 }
 
 /// A connection whose commands have spans; made by [`traced`].
@@ -108,7 +109,7 @@ impl<C> Traced<C> {
     #[must_use]
     pub fn at(self, url: &str) -> Self {
         // Which database it is, the connection knows better.
-        let database = Database { namespace: None, ..Database::of_system("redis").at(url) };
+        let database = Database { namespace: None, ..Database::of(NAME, "redis").at(url) };
         Traced { about: Arc::new(About { database, prefixes: self.about.prefixes.clone() }), ..self }
     }
 

@@ -38,6 +38,7 @@
 //! | | |
 //! | --- | --- |
 //! | `db.system.name` | `postgresql`, `sqlite`, `mysql` |
+//! | `db.driver.name` | `sqlx` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |
 //! | `db.operation.name` | the word that it begins with |
 //! | `db.response.returned_rows` | how many rows were read |
@@ -76,7 +77,7 @@ const NAME: &str = "sqlx";
 pub fn traced<T: Traceable>(inner: T) -> Traced<T> {
     register_integration(NAME);
     let name = <T::Database as ::sqlx::Database>::NAME;
-    Traced { inner, database: Arc::new(Database::of_system(name.to_ascii_lowercase())) }
+    Traced { inner, database: Arc::new(Database::of(NAME, name.to_ascii_lowercase())) }
 }
 
 /// What has a database behind it; the argument of [`traced`].
@@ -160,7 +161,7 @@ impl<T> Traced<T> {
     /// ```
     #[must_use]
     pub fn at(self, url: &str) -> Self {
-        let database = Database::of_system(self.database.system.clone()).at(url);
+        let database = Database::of(NAME, self.database.system.clone()).at(url);
         Traced { database: Arc::new(database), ..self }
     }
 

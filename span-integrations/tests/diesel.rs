@@ -30,9 +30,10 @@ diesel::table! {
 }
 
 const SHOWN: [&str; 3] = [names::OP, names::DB_OPERATION_NAME, names::ERROR_TYPE];
-const WHERE: [&str; 7] = [
+const WHERE: [&str; 8] = [
     names::ORIGIN,
     names::DB_SYSTEM_NAME,
+    names::DB_DRIVER_NAME,
     names::DB_QUERY_TEXT,
     names::DB_NAMESPACE,
     names::SERVER_ADDRESS,
@@ -185,7 +186,7 @@ fn spans_say_where_the_database_is_and_no_value() {
     let line = |query: &str, database: &str| {
         let (system, namespace) = database.split_once(' ').unwrap_or((database, ""));
         format!(
-            "  {query} sentry.origin=\"auto.db.diesel\" db.system.name=\"{system}\" db.query.text=\"{query}\"{namespace}"
+            "  {query} sentry.origin=\"auto.db.diesel\" db.system.name=\"{system}\" db.driver.name=\"diesel\" db.query.text=\"{query}\"{namespace}"
         )
     };
     let count = "SELECT COUNT(*) FROM `item` WHERE (`item`.`name` = ?)";
@@ -219,7 +220,7 @@ fn spans_say_where_postgresql_is_and_no_value() {
     let port = Server::postgres().expect("it was there just now").addr.port();
     let line = |name: &str, query: &str| {
         format!(
-            "  {name} sentry.origin=\"auto.db.diesel\" db.system.name=\"postgresql\"{query} db.namespace=\"postgres\" \
+            "  {name} sentry.origin=\"auto.db.diesel\" db.system.name=\"postgresql\" db.driver.name=\"diesel\"{query} db.namespace=\"postgres\" \
              server.address=\"127.0.0.1\" server.port={port} db.user=\"app\""
         )
     };

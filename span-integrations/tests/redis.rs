@@ -22,9 +22,10 @@ const SHOWN: [&str; 6] = [
     names::ERROR_TYPE,
     names::CANCELLED,
 ];
-const WHERE: [&str; 6] = [
+const WHERE: [&str; 7] = [
     names::ORIGIN,
     names::DB_SYSTEM_NAME,
+    names::DB_DRIVER_NAME,
     names::DB_NAMESPACE,
     names::SERVER_ADDRESS,
     names::SERVER_PORT,
@@ -150,7 +151,7 @@ fn spans_say_where_the_server_is_and_neither_keys_nor_values() {
     assert!(!told.contains("hidden"), "{told}");
     let text = Tree::new(&spans[..]).attributes(&WHERE).to_string();
     let place = format!(
-        "sentry.origin=\"auto.db.redis\" db.system.name=\"redis\" db.namespace=\"3\" server.address=\"127.0.0.1\" \
+        "sentry.origin=\"auto.db.redis\" db.system.name=\"redis\" db.driver.name=\"redis\" db.namespace=\"3\" server.address=\"127.0.0.1\" \
          server.port={port} db.user=\"app\""
     );
     let lines: Vec<&str> = text.lines().skip(1).collect();

@@ -18,9 +18,10 @@ use sqlx::{Connection as _, Executor, PgPool, Row as _, SqliteConnection, Sqlite
 
 const SHOWN: [&str; 5] =
     [names::OP, names::DB_OPERATION_NAME, names::DB_RESPONSE_RETURNED_ROWS, names::ERROR_TYPE, names::CANCELLED];
-const WHERE: [&str; 7] = [
+const WHERE: [&str; 8] = [
     names::ORIGIN,
     names::DB_SYSTEM_NAME,
+    names::DB_DRIVER_NAME,
     names::DB_QUERY_TEXT,
     names::DB_NAMESPACE,
     names::SERVER_ADDRESS,
@@ -142,7 +143,7 @@ fn spans_say_where_the_database_is_and_no_value() {
     });
     let spans = harness.finish();
     let text = span_runtime::testing::Tree::new(&spans).attributes(&WHERE).to_string();
-    let sqlite = "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"sqlite\" db.query.text=\"SELECT $1\" \
+    let sqlite = "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"sqlite\" db.driver.name=\"sqlx\" db.query.text=\"SELECT $1\" \
         db.namespace=\"data/shop.db\"";
     let host = spans[0].text(names::SERVER_ADDRESS).expect("all spans have one").to_owned();
     let text =
@@ -150,7 +151,7 @@ fn spans_say_where_the_database_is_and_no_value() {
     let mut expected = vec![sqlite.to_owned()];
     expected.extend(port.map(|port| {
         format!(
-            "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"postgresql\" db.query.text=\"SELECT $1\" \
+            "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"postgresql\" db.driver.name=\"sqlx\" db.query.text=\"SELECT $1\" \
              db.namespace=\"postgres\" server.address=\"127.0.0.1\" server.port={port} db.user=\"app\""
         )
     }));

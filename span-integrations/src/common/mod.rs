@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod exchange;
 mod grpc;
 mod http;
+mod served;
 mod url;
 mod work;
 
@@ -24,6 +25,7 @@ pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) use exchange::{Exchange, Protocol, Side, carry};
 pub(crate) use http::{outgoing, status_of_http};
+pub(crate) use served::{Asked, Head};
 pub(crate) use url::{Url, server_of};
 pub(crate) use work::Work;
 
