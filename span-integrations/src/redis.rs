@@ -388,6 +388,8 @@ impl Answer for Value {
     fn error(&self) -> Option<&str> {
         match self {
             Value::ServerError(error) => Some(error.code()),
+            // What a transaction answers is one list.
+            Value::Array(values) => values.error(),
             _ => None,
         }
     }
