@@ -41,6 +41,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
     runtime.expect("there are threads").block_on(future.in_span(start_span("request").inactive().start()))
 }
 
+/// As `block_on`, on a runtime of this thread alone.
+fn block_on_alone<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("it is this thread").block_on(future.in_span(start_span("request").inactive().start()))
+}
+
 /// The URL of a database of the server.
 fn url(database: u8) -> Option<String> {
     Some(format!("redis://{}/{database}", Server::redis()?.addr))
@@ -306,7 +312,7 @@ fn a_panic_makes_the_span_an_error() {
     assert!(text.contains("request [error]\n  PING [error]\n"), "{text}");
 }
 
-/// Polls a future once, and drops it.
+/// Polls a future once, and drops it. On a runtime of one thread nobody can answer meanwhile.
 async fn half_way<T>(future: impl Future<Output = T>) {
     let mut future = Box::pin(future);
     let is_pending = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await;
@@ -326,7 +332,7 @@ fn refused(atomic: bool) -> redis::Pipeline {
 #[test]
 fn what_goes_at_once_may_be_refused_may_take_too_long_and_may_be_dropped() {
     let harness = Harness::new();
-    let is_there = block_on(async {
+    let is_there = block_on_alone(async {
         let (Some(mut connection), Some(mut waiting)) = (nonblocking(10).await, blocking(10)) else { return false };
         for atomic in [false, true] {
             refused(atomic).exec_async(&mut connection).await.expect_err("it is no number");
@@ -372,7 +378,7 @@ fn what_goes_at_once_may_be_refused_may_take_too_long_and_may_be_dropped() {
 #[test]
 fn a_cache_that_refuses_that_is_dropped_and_that_panics() {
     let harness = Harness::new();
-    let is_there = block_on(async {
+    let is_there = block_on_alone(async {
         let Some(connection) = nonblocking(11).await else { return false };
         let mut connection = connection.cache([""]);
         let miss: Option<String> = connection.get("page:1").await.expect("it is answered");
