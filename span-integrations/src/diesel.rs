@@ -15,17 +15,21 @@
 //!
 //! [`Instrumentation`], the default one of all connections or [that of one](spans). It hears where a connection is made, and where each query
 //! begins and ends, one after the other on a connection, those that begin and end transactions as well. A query that gives rows ends
-//! with its last row, or where these are dropped, which is no error. How many rows there were it does not hear.
+//! with its last row, or where these are dropped, which is no error. How many rows there were it does not hear. PostgreSQL gives all rows
+//! at once, unless they are asked for row by row.
 //!
 //! What shows a query shows its values behind it. They are cut off by how diesel 2.3 separates them, which it does not promise to keep: so
 //! no later minor version is taken.
 //!
 //! # Attributes
 //!
-//! Spans are named by the query's text, or `connect`. Each is a child of the current span, with the op `db` and the origin `auto.db.diesel`.
+//! Each span is a child of the current one.
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the query's text, or `connect` |
+//! | `sentry.op`, `sentry.origin` | `db`, `auto.db.diesel` |
+//! | status | `error` where the database refuses the query or does not answer, and for a panic |
 //! | `db.system.name` | `postgresql`, `mysql`, `sqlite`, by the URL; `other_sql` where there is none |
 //! | `db.driver.name` | `diesel` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |

@@ -20,6 +20,8 @@
 //!
 //! # Attributes
 //!
+//! It makes no spans. The one that the panic happens in has:
+//!
 //! | | |
 //! | --- | --- |
 //! | `error.type` | `panic` |

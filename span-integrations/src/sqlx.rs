@@ -33,10 +33,13 @@
 //!
 //! # Attributes
 //!
-//! Spans are named by the query's text. Each is a child of the current span, with the op `db` and the origin `auto.db.sqlx`.
+//! Each span is a child of the current one.
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the query's text; `BEGIN`, `SAVEPOINT`, `COMMIT`, `ROLLBACK` of a transaction |
+//! | `sentry.op`, `sentry.origin` | `db`, `auto.db.sqlx` |
+//! | status | `error` where the database refuses the query or does not answer, and for a panic; `span.cancelled` where rows or answer were not waited for |
 //! | `db.system.name` | `postgresql`, `sqlite`, `mysql` |
 //! | `db.driver.name` | `sqlx` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use span_runtime::{Parent, Span, SpanBuilder, names, start_span};
+use span_runtime::{Parent, Span, SpanBuilder, names};
 
-use super::{Url, child};
+use super::{Url, child, nothing};
 
 /// A database, as the spans of its queries name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Database {
     /// Begins a span, current nowhere, for a query with this text; outside of any span it records nothing, and `text` is not asked for.
     pub(crate) fn query(&self, origin: &'static str, text: impl FnOnce() -> String) -> Span {
         if !Parent::ONLY_CURRENT.may_record() {
-            return nothing();
+            return nothing().inactive().start();
         }
         let text = text();
         let operation = operation(&text).map(|word| word.to_ascii_uppercase());
@@ -83,11 +83,6 @@ impl Database {
         }
         span
     }
-}
-
-/// A span that records nothing, where nothing is current.
-fn nothing() -> Span {
-    start_span("").parent(Parent::ONLY_CURRENT).inactive().start()
 }
 
 /// The name before the password and the host.

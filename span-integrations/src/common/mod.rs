@@ -35,6 +35,11 @@ pub(crate) fn child(name: impl Into<Cow<'static, str>>, op: &'static str, origin
     begin(name, op, origin).parent(Parent::ONLY_CURRENT)
 }
 
+/// What stands for a span where nothing is current, and nobody has to look at what it would have told.
+pub(crate) fn nothing() -> SpanBuilder {
+    start_span("").parent(Parent::ONLY_CURRENT)
+}
+
 /// Begins a span for what begins work, such as a request or a message that came in: a segment of the trace that is entered, or of a new
 /// one; inside of another span a child of it.
 ///

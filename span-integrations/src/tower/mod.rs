@@ -53,6 +53,7 @@ use layer::Settings;
 #[cfg(feature = "tonic")]
 pub(crate) use layer::service_and_method;
 pub use service::{ResponseFuture, Server};
+use span_runtime::register_integration;
 
 pub use crate::common::SpanBody;
 
@@ -66,6 +67,6 @@ const ORIGIN: &str = "auto.http.tower";
 /// # let _ = layer;
 /// ```
 pub fn layer() -> ServerLayer {
-    span_runtime::register_integration(NAME);
+    register_integration(NAME);
     ServerLayer::new(Named::Http { origin: ORIGIN, route: |_| None })
 }
