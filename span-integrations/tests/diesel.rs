@@ -2,6 +2,8 @@
 #![cfg(feature = "diesel")]
 #![forbid(unsafe_code)]
 
+mod databases;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use span_runtime::testing::Tree;
 use span_runtime::{Context, names, start_span};
 use span_tests::servers::Server;
 use span_tests::{Harness, SOON};
+
+use databases::tree;
 
 diesel::table! {
     /// What the shop has.
@@ -79,12 +83,6 @@ macro_rules! insert {
 diesel::define_sql_function! {
     /// Who serves the connection.
     fn pg_backend_pid() -> diesel::sql_types::Integer;
-}
-
-/// What follows a `request`, below it.
-fn tree(lines: &[&str]) -> String {
-    let lines = lines.iter().map(|line| format!("  {line}\n"));
-    std::iter::once("request\n".to_owned()).chain(lines).collect()
 }
 
 const INSERT: &str = "INSERT INTO `item` (`id`, `name`) VALUES (?, ?)";

@@ -224,7 +224,7 @@ fn what_is_cancelled_out_of_time_or_in_a_panic_leaves_no_ids_behind() {
         assert!(timeout(Duration::from_millis(1), work("late", false)).await.is_err());
         info!("behind");
         let mut dropped = Box::pin(work("dropped", false));
-        poll_fn(|context| Poll::Ready(assert!(dropped.as_mut().poll(context).is_pending()))).await;
+        assert!(poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context).is_pending())).await);
         drop(dropped);
         info!("behind");
         assert!(tokio::spawn(work("fails", true).in_current_span()).await.expect_err("it does").is_panic());

@@ -2,6 +2,8 @@
 #![cfg(feature = "redis")]
 #![forbid(unsafe_code)]
 
+mod databases;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
@@ -14,6 +16,8 @@ use span_runtime::testing::Tree;
 use span_runtime::{Instrument as _, names, start_span};
 use span_tests::servers::Server;
 use span_tests::{Harness, SOON};
+
+use databases::{block_on, panics, tree};
 
 const SHOWN: [&str; 6] = [
     names::OP,
@@ -34,12 +38,6 @@ const WHERE: [&str; 7] = [
 ];
 const CACHE: [&str; 5] =
     [names::OP, names::CACHE_KEY, names::CACHE_HIT, names::CACHE_ITEM_SIZE, names::DB_OPERATION_NAME];
-
-/// Runs a future in a span, on a runtime of several threads.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("there are threads").block_on(future.in_span(start_span("request").inactive().start()))
-}
 
 /// As `block_on`, on a runtime of this thread alone.
 fn block_on_alone<F: Future>(future: F) -> F::Output {
@@ -66,12 +64,6 @@ async fn nonblocking(database: u8) -> Option<Traced<MultiplexedConnection>> {
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(SOON));
     let connection = client.get_multiplexed_async_connection_with_config(&config).await;
     Some(traced(connection.expect("the server is there")).at(&url))
-}
-
-/// What follows a `request`, below it.
-fn tree(lines: &[&str]) -> String {
-    let lines = lines.iter().map(|line| format!("  {line}\n"));
-    std::iter::once("request\n".to_owned()).chain(lines).collect()
 }
 
 /// A span of one command.
@@ -406,16 +398,6 @@ fn a_cache_that_refuses_that_is_dropped_and_that_panics() {
         ];
         assert_eq!(text, tree(&expected));
     }
-}
-
-/// Whether a future panics, which is caught before it is dropped, as tasks do it.
-async fn panics<T>(future: impl Future<Output = T>) -> bool {
-    let mut future = Box::pin(future);
-    let polled = poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        polled.map_or(Poll::Ready(true), |poll| poll.map(|_| false))
-    });
-    polled.await
 }
 
 /// A request of its own, with two commands and one more that goes by itself as many do.

@@ -2,6 +2,8 @@
 #![cfg(feature = "sqlx")]
 #![forbid(unsafe_code)]
 
+mod databases;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection as _, Executor, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool};
 
+use databases::{block_on, panics, tree};
+
 const SHOWN: [&str; 5] =
     [names::OP, names::DB_OPERATION_NAME, names::DB_RESPONSE_RETURNED_ROWS, names::ERROR_TYPE, names::CANCELLED];
 const WHERE: [&str; 8] = [
@@ -30,12 +34,6 @@ const WHERE: [&str; 8] = [
     names::SERVER_PORT,
     names::DB_USER,
 ];
-
-/// Runs a future in a span, on a runtime of several threads.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("there are threads").block_on(future.in_span(start_span("request").inactive().start()))
-}
 
 /// A database in memory, with a table; what was done for that has no spans.
 async fn sqlite() -> Traced<SqlitePool> {
@@ -63,12 +61,6 @@ async fn postgres() -> Option<(Traced<PgPool>, String)> {
 /// The next of a stream.
 async fn next<T>(stream: &mut BoxStream<'_, T>) -> Option<T> {
     poll_fn(|context| stream.as_mut().poll_next(context)).await
-}
-
-/// What follows a `request` with this indentation below it.
-fn tree(lines: &[&str]) -> String {
-    let lines = lines.iter().map(|line| format!("  {line}\n"));
-    std::iter::once("request\n".to_owned()).chain(lines).collect()
 }
 
 /// The same work on any database.
@@ -292,16 +284,6 @@ macro_rules! faults_everywhere {
         faults!(&mut transaction);
         transaction.rollback().await.expect("it is open");
     }};
-}
-
-/// Whether a future panics, which is caught before it is dropped, as tasks do it.
-async fn panics<T>(future: impl Future<Output = T>) -> bool {
-    let mut future = Box::pin(future);
-    let polled = poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        polled.map_or(Poll::Ready(true), |poll| poll.map(|_| false))
-    });
-    polled.await
 }
 
 /// What the faults make, where the database calls an unknown column so.
