@@ -8,7 +8,6 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
