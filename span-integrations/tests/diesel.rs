@@ -21,7 +21,7 @@ use span_runtime::{Context, names, start_span};
 use span_tests::servers::Server;
 use span_tests::{Harness, SOON};
 
-use databases::tree;
+use databases::{WHERE, tree};
 
 diesel::table! {
     /// What the shop has.
@@ -34,16 +34,6 @@ diesel::table! {
 }
 
 const SHOWN: [&str; 3] = [names::OP, names::DB_OPERATION_NAME, names::ERROR_TYPE];
-const WHERE: [&str; 8] = [
-    names::ORIGIN,
-    names::DB_SYSTEM_NAME,
-    names::DB_DRIVER_NAME,
-    names::DB_QUERY_TEXT,
-    names::DB_NAMESPACE,
-    names::SERVER_ADDRESS,
-    names::SERVER_PORT,
-    names::DB_USER,
-];
 
 fn instrument() {
     static ONCE: Once = Once::new();
@@ -466,13 +456,8 @@ fn on_two_threads() {
     }
 }
 
-#[test]
-fn outside_of_any_span_and_without_sampling_nothing_is_recorded() {
-    let work = |id| {
-        let mut connection = connect();
-        connection.transaction(|connection| insert!(connection, id)).expect("it is new");
-        insert!(&mut connection, id).expect_err("it is there");
-    };
+/// Does work where none of it is recorded: outside of any span, unsampled, and with no runtime at all.
+fn unrecorded(mut work: impl FnMut(i32)) {
     let harness = Harness::new();
     work(1);
     assert_eq!(harness.text(&[]), "", "there is no span around");
@@ -481,25 +466,21 @@ fn outside_of_any_span_and_without_sampling_nothing_is_recorded() {
     work(2);
     request.end();
     assert_eq!(harness.text(&[]), "");
-    // And with no runtime at all.
     work(3);
 }
 
-#[test]
-fn outside_of_any_span_and_without_sampling_nothing_of_postgresql_is_recorded() {
-    let Some(mut connection) = postgres() else { return };
-    let mut work = |id| {
+/// Work that succeeds and work that fails, on any database.
+macro_rules! both {
+    ($connection:expr, $id:expr) => {{
+        let (connection, id) = ($connection, $id);
         connection.transaction(|connection| insert!(connection, id)).expect("it is new");
-        insert!(&mut connection, id).expect_err("it is there");
-    };
-    let harness = Harness::new();
-    work(1);
-    assert_eq!(harness.text(&[]), "", "there is no span around");
-    let harness = Harness::sampling(0.0);
-    let request = start_span("request").start();
-    work(2);
-    request.end();
-    assert_eq!(harness.text(&[]), "");
-    // And with no runtime at all.
-    work(3);
+        insert!(connection, id).expect_err("it is there");
+    }};
+}
+
+#[test]
+fn outside_of_any_span_and_without_sampling_nothing_is_recorded() {
+    unrecorded(|id| both!(&mut connect(), id));
+    let Some(mut connection) = postgres() else { return };
+    unrecorded(|id| both!(&mut connection, id));
 }

@@ -19,20 +19,10 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection as _, Executor, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool};
 
-use databases::{block_on, panics, tree};
+use databases::{WHERE, block_on, panics, tree};
 
 const SHOWN: [&str; 5] =
     [names::OP, names::DB_OPERATION_NAME, names::DB_RESPONSE_RETURNED_ROWS, names::ERROR_TYPE, names::CANCELLED];
-const WHERE: [&str; 8] = [
-    names::ORIGIN,
-    names::DB_SYSTEM_NAME,
-    names::DB_DRIVER_NAME,
-    names::DB_QUERY_TEXT,
-    names::DB_NAMESPACE,
-    names::SERVER_ADDRESS,
-    names::SERVER_PORT,
-    names::DB_USER,
-];
 
 /// A database in memory, with a table; what was done for that has no spans.
 async fn sqlite() -> Traced<SqlitePool> {

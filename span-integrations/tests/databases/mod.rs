@@ -5,7 +5,19 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
-use span_runtime::{Instrument as _, start_span};
+use span_runtime::{Instrument as _, names, start_span};
+
+/// The attributes that say where a query of SQL went.
+pub const WHERE: [&str; 8] = [
+    names::ORIGIN,
+    names::DB_SYSTEM_NAME,
+    names::DB_DRIVER_NAME,
+    names::DB_QUERY_TEXT,
+    names::DB_NAMESPACE,
+    names::SERVER_ADDRESS,
+    names::SERVER_PORT,
+    names::DB_USER,
+];
 
 /// Runs a future in a span, on a runtime of several threads.
 pub fn block_on<F: Future>(future: F) -> F::Output {
