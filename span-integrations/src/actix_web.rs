@@ -44,12 +44,11 @@ use std::any::type_name;
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use ::actix_web::body::{BodySize, MessageBody};
 use ::actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
-use ::actix_web::http::header::{HOST, HeaderName, HeaderValue};
+use ::actix_web::http::header::{HOST, HeaderValue};
 use ::actix_web::http::{Method, StatusCode, Version};
 use ::actix_web::web::Bytes;
 use ::actix_web::{Error, HttpMessage as _};
@@ -58,7 +57,7 @@ use span_runtime::{
     InContext, Instrument as _, Parent, Span, SpanBuilder, continue_trace, names, register_integration,
 };
 
-use crate::common::{Work, name_of_request, segment, server_of, status_of_http};
+use crate::common::{Asked, Head, Work, name_of_request, segment, status_of_http};
 
 const NAME: &str = "actix-web";
 const ORIGIN: &str = "auto.http.actix_web";
@@ -72,13 +71,13 @@ const OP: &str = "http.server";
 /// ```
 pub fn middleware() -> ServerMiddleware {
     register_integration(NAME);
-    ServerMiddleware { settings: Settings { query: false, headers: Rc::default() } }
+    ServerMiddleware { asked: Asked::default() }
 }
 
 /// Makes spans of the requests that an application serves; made by [`middleware`].
 #[derive(Debug, Clone)]
 pub struct ServerMiddleware {
-    settings: Settings,
+    asked: Asked,
 }
 
 impl ServerMiddleware {
@@ -86,7 +85,7 @@ impl ServerMiddleware {
     /// [`Scrubber`](span_runtime::Scrubber) is off.
     #[must_use]
     pub fn query(mut self, is_recorded: bool) -> Self {
-        self.settings.query = is_recorded;
+        self.asked.query = is_recorded;
         self
     }
 
@@ -94,12 +93,7 @@ impl ServerMiddleware {
     /// left out.
     #[must_use]
     pub fn headers<N: AsRef<str>>(mut self, recorded: impl IntoIterator<Item = N>) -> Self {
-        let recorded = recorded.into_iter().filter_map(|name| {
-            let name = HeaderName::from_bytes(name.as_ref().as_bytes()).ok()?;
-            let attribute = format!("{}{}", names::REQUEST_HEADER, name.as_str());
-            Some((name, attribute))
-        });
-        self.settings.headers = recorded.collect();
+        self.asked.headers(recorded);
         self
     }
 }
@@ -116,7 +110,7 @@ where
     type Future = Ready<Result<Server<S>, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(Server { service, settings: self.settings.clone() }))
+        ready(Ok(Server { service, asked: self.asked.clone() }))
     }
 }
 
@@ -124,7 +118,7 @@ where
 #[derive(Debug, Clone)]
 pub struct Server<S> {
     service: S,
-    settings: Settings,
+    asked: Asked,
 }
 
 /// What a request has in its extensions once it has a span.
@@ -146,7 +140,7 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let is_first = request.extensions_mut().insert(InSpan).is_none();
         let is_head = request.method() == Method::HEAD;
-        let mut work = is_first.then(|| self.settings.begin(&request));
+        let mut work = is_first.then(|| begin(&self.asked, &request));
         let future = match &mut work {
             Some(work) => work.begin(|| self.service.call(request)),
             // It has what is current in the span further outside.
@@ -156,58 +150,40 @@ where
     }
 }
 
-#[derive(Debug, Clone)]
-struct Settings {
-    query: bool,
-    /// With the names of their attributes.
-    headers: Rc<[(HeaderName, String)]>,
+fn begin(asked: &Asked, request: &ServiceRequest) -> Work {
+    let trace = continue_trace(request.headers());
+    let _in_trace = trace.enter();
+    Work::new(start(asked, request))
 }
 
-impl Settings {
-    fn begin(&self, request: &ServiceRequest) -> Work {
-        let trace = continue_trace(request.headers());
-        let _in_trace = trace.enter();
-        Work::new(self.start(request))
+fn start(asked: &Asked, request: &ServiceRequest) -> Span {
+    let (method, route) = (request.method().as_str(), request.match_pattern());
+    let mut span = match &route {
+        Some(route) => {
+            segment(name_of_request(method, route), OP, ORIGIN, "route").attribute(names::HTTP_ROUTE, &**route)
+        }
+        None => segment(name_of_request(method, request.path()), OP, ORIGIN, "url"),
+    };
+    if Parent::CURRENT.may_record() {
+        span = describe(span, asked, request);
     }
+    span.inactive().start()
+}
 
-    fn start(&self, request: &ServiceRequest) -> Span {
-        let (method, route) = (request.method().as_str(), request.match_pattern());
-        let mut span = match &route {
-            Some(route) => {
-                segment(name_of_request(method, route), OP, ORIGIN, "route").attribute(names::HTTP_ROUTE, &**route)
-            }
-            None => segment(name_of_request(method, request.path()), OP, ORIGIN, "url"),
-        };
-        if Parent::CURRENT.may_record() {
-            span = self.describe(span, request);
-        }
-        span.inactive().start()
-    }
-
-    fn describe(&self, span: SpanBuilder, request: &ServiceRequest) -> SpanBuilder {
-        let mut span = span
-            .attribute(names::HTTP_REQUEST_METHOD, request.method().as_str())
-            .attribute(names::URL_PATH, request.path())
-            .attribute(names::URL_SCHEME, if request.app_config().secure() { "https" } else { "http" })
-            .attribute(names::NETWORK_PROTOCOL_NAME, "http")
-            .attribute(names::NETWORK_PROTOCOL_VERSION, version(request.version()))
-            .attribute(names::CLIENT_ADDRESS, request.peer_addr().map(|peer| peer.ip().to_string()));
-        let authority = request.uri().authority().map(|authority| authority.as_str());
-        let authority = authority.or_else(|| request.headers().get(HOST)?.to_str().ok());
-        if let Some((address, port)) = authority.and_then(server_of) {
-            span = span.attribute(names::SERVER_ADDRESS, address).attribute(names::SERVER_PORT, port);
-        }
-        if self.query {
-            span = span.attribute(names::URL_QUERY, request.uri().query());
-        }
-        for (name, attribute) in &*self.headers {
-            let values: Vec<String> = request.headers().get_all(name).map(text).collect();
-            if !values.is_empty() {
-                span = span.attribute(attribute.clone(), values.join(", "));
-            }
-        }
-        span
-    }
+fn describe(span: SpanBuilder, asked: &Asked, request: &ServiceRequest) -> SpanBuilder {
+    let span = span
+        .attribute(names::HTTP_REQUEST_METHOD, request.method().as_str())
+        .attribute(names::URL_PATH, request.path())
+        .attribute(names::URL_SCHEME, if request.app_config().secure() { "https" } else { "http" })
+        .attribute(names::NETWORK_PROTOCOL_NAME, "http")
+        .attribute(names::NETWORK_PROTOCOL_VERSION, version(request.version()));
+    let host = || request.headers().get(HOST)?.to_str().ok();
+    let head = Head {
+        authority: request.uri().authority().map(|authority| authority.as_str()).or_else(host),
+        query: request.uri().query(),
+        client: request.peer_addr().map(|peer| peer.ip().to_string()),
+    };
+    asked.describe(span, head, |name| request.headers().get_all(name).map(text).collect())
 }
 
 fn text(value: &HeaderValue) -> String {

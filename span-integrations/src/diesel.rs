@@ -15,18 +15,23 @@
 //!
 //! [`Instrumentation`], the default one of all connections or [that of one](spans). It hears where a connection is made, and where each query
 //! begins and ends, one after the other on a connection, those that begin and end transactions as well. A query that gives rows ends
-//! with its last row, or where these are dropped, which is no error. How many rows there were it does not hear.
+//! with its last row, or where these are dropped, which is no error. How many rows there were it does not hear. PostgreSQL gives all rows
+//! at once, unless they are asked for row by row.
 //!
 //! What shows a query shows its values behind it. They are cut off by how diesel 2.3 separates them, which it does not promise to keep: so
 //! no later minor version is taken.
 //!
 //! # Attributes
 //!
-//! Spans are named by the query's text, or `connect`. Each is a child of the current span, with the op `db` and the origin `auto.db.diesel`.
+//! Each span is a child of the current one.
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the query's text, or `connect` |
+//! | `sentry.op`, `sentry.origin` | `db`, `auto.db.diesel` |
+//! | status | `error` where the database refuses the query or does not answer, and for a panic |
 //! | `db.system.name` | `postgresql`, `mysql`, `sqlite`, by the URL; `other_sql` where there is none |
+//! | `db.driver.name` | `diesel` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |
 //! | `db.operation.name` | the word that it begins with, or `CONNECT` |
 //! | `db.namespace`, `server.address`, `server.port`, `db.user` | from the URL that the connection was made with; its password goes nowhere |
@@ -76,7 +81,7 @@ pub fn install() -> QueryResult<()> {
 /// ```
 pub fn spans() -> Spans {
     register_integration(NAME);
-    Spans { database: Database::of_system("other_sql"), open: None }
+    Spans { database: Database::of(NAME, "other_sql"), open: None }
 }
 
 /// The instrumentation of a connection; made by [`spans`].
@@ -146,10 +151,10 @@ impl Instrumentation for Spans {
 fn database(url: &str) -> Database {
     let (scheme, _) = url.split_once("://").unwrap_or_default();
     match scheme {
-        "postgres" | "postgresql" => Database::of_system("postgresql").at(url),
-        "mysql" => Database::of_system("mysql").at(url),
-        "" if is_pairs(url) => Database::of_system("postgresql"),
-        _ => Database::of_system("sqlite").at(url),
+        "postgres" | "postgresql" => Database::of(NAME, "postgresql").at(url),
+        "mysql" => Database::of(NAME, "mysql").at(url),
+        "" if is_pairs(url) => Database::of(NAME, "postgresql"),
+        _ => Database::of(NAME, "sqlite").at(url),
     }
 }
 

@@ -16,9 +16,12 @@
 //! stays what it is. A panic that another one resumes, as the pools of rayon and tokio's `JoinError` do, is one.
 //!
 //! Where panics abort the process, nothing unwinds and no guard is dropped: the spans that are open are lost, and the hook
-//! [sends](PanicHook::flush) those that have ended.
+//! [sends](PanicHook::flush) those that have ended. An exit needs no hook of this module: at [`std::process::exit`] `span-runtime` sends
+//! them itself.
 //!
 //! # Attributes
+//!
+//! It makes no spans. The one that the panic happens in has:
 //!
 //! | | |
 //! | --- | --- |

@@ -30,12 +30,15 @@
 //!
 //! # Attributes
 //!
-//! Spans are named by the command, or `PIPELINE` or `MULTI` for what goes at once. Each is a child of the current span, with the
-//! op `db.redis` and the origin `auto.db.redis`.
+//! Each span is a child of the current one.
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the command, `GET`; `PIPELINE` or `MULTI` for what goes at once |
+//! | `sentry.op`, `sentry.origin` | `db.redis`, `auto.db.redis` |
+//! | status | `error` where the server refuses a command or does not answer, and for a panic; `span.cancelled` where the answer was not waited for |
 //! | `db.system.name` | `redis` |
+//! | `db.driver.name` | `redis` |
 //! | `db.operation.name` | `GET`, `PIPELINE` |
 //! | `db.query.text` | the commands with a `?` for each argument: keys are not recorded, nor are values |
 //! | `db.operation.batch.size` | how many commands went at once |
@@ -43,11 +46,12 @@
 //! | `server.address`, `server.port`, `db.user` | from [the URL](Traced::at), which connections do not tell |
 //! | `error.type` | the code that the server gives, such as `WRONGTYPE`, `timeout`, or what kind of error it is |
 //!
-//! Where [a cache is asked for](Traced::cache), the commands on its keys have the op `cache.get`, `cache.put` or `cache.remove`
-//! instead, are named by the keys, and have:
+//! Where [a cache is asked for](Traced::cache), the commands on its keys have instead, or as well:
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the keys; may be sensitive |
+//! | `sentry.op` | `cache.get`, `cache.put`, `cache.remove` |
 //! | `cache.key` | the keys, as a list; may be sensitive |
 //! | `cache.hit` | whether one of them was there |
 //! | `cache.item_size` | the bytes that were got or put |
@@ -56,9 +60,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::redis::{Cmd, ConnectionLike, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio};
-use span_runtime::{CurrentSpan, Parent, SpanBuilder, current_span, names, register_integration, start_span};
+use span_runtime::{CurrentSpan, Parent, SpanBuilder, current_span, names, register_integration};
 
-use crate::common::{Database, child, fail, observe};
+use crate::common::{Database, child, fail, nothing, observe};
 
 const ORIGIN: &str = "auto.db.redis";
 const NAME: &str = "redis";
@@ -80,7 +84,7 @@ const MOST_SHOWN: usize = 16;
 /// ```
 pub fn traced<C>(inner: C) -> Traced<C> {
     register_integration(NAME);
-    Traced { inner, about: Arc::new(About { database: Database::of_system("redis"), prefixes: Vec::new() }) }
+    Traced { inner, about: Arc::new(About { database: Database::of(NAME, "redis"), prefixes: Vec::new() }) }
 }
 
 /// A connection whose commands have spans; made by [`traced`].
@@ -108,7 +112,7 @@ impl<C> Traced<C> {
     #[must_use]
     pub fn at(self, url: &str) -> Self {
         // Which database it is, the connection knows better.
-        let database = Database { namespace: None, ..Database::of_system("redis").at(url) };
+        let database = Database { namespace: None, ..Database::of(NAME, "redis").at(url) };
         Traced { about: Arc::new(About { database, prefixes: self.about.prefixes.clone() }), ..self }
     }
 
@@ -258,7 +262,7 @@ impl About {
     /// Begins a span; outside of any it records nothing, and nobody looks at what is asked for.
     fn begin(&self, database: i64, asked: impl FnOnce(&About) -> Asked) -> (SpanBuilder, Seen) {
         if !Parent::ONLY_CURRENT.may_record() {
-            return (start_span("").parent(Parent::ONLY_CURRENT), Seen::Errors);
+            return (nothing(), Seen::Errors);
         }
         let Asked { operation, text, batch, cache } = asked(self);
         let (op, name) = match &cache {
@@ -387,6 +391,8 @@ impl Answer for Value {
     fn error(&self) -> Option<&str> {
         match self {
             Value::ServerError(error) => Some(error.code()),
+            // What a transaction answers is one list.
+            Value::Array(values) => values.error(),
             _ => None,
         }
     }

@@ -38,11 +38,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Once;
 
 use ::reqwest::{Body, Client, Error, Request, RequestBuilder, Response, ResponseBuilderExt as _};
 use span_runtime::{Parent, Span, names, register_integration};
 
-use crate::common::{Exchange, Protocol, Side, Url, Work, carry, child};
+use crate::common::{Exchange, Protocol, Side, Url, Work, carry, child, nothing};
 
 const NAME: &str = "reqwest";
 const ORIGIN: &str = "auto.http.reqwest";
@@ -87,16 +88,22 @@ pub trait ExecuteTraced {
 
 impl ExecuteTraced for Client {
     async fn execute_traced(&self, request: Request) -> Result<Response, Error> {
-        register_integration(NAME);
+        register();
         let span = start(&request, ORIGIN, 0);
         traced(span, request, |request| self.execute(request), kind).await
     }
 }
 
+/// There is no constructor to do it in, and this is on the way of each request.
+fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| register_integration(NAME));
+}
+
 /// Starts the span of a request, which has been sent so many times before.
 pub(crate) fn start(request: &Request, origin: &'static str, resends: u32) -> Span {
     if !Parent::ONLY_CURRENT.may_record() {
-        return child(OP, OP, origin).inactive().start();
+        return nothing().inactive().start();
     }
     let url = Url::of(request.url().as_str());
     let plain = url.plain();

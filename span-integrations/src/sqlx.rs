@@ -33,11 +33,15 @@
 //!
 //! # Attributes
 //!
-//! Spans are named by the query's text. Each is a child of the current span, with the op `db` and the origin `auto.db.sqlx`.
+//! Each span is a child of the current one.
 //!
 //! | | |
 //! | --- | --- |
+//! | name | the query's text; `BEGIN`, `SAVEPOINT`, `COMMIT`, `ROLLBACK` of a transaction |
+//! | `sentry.op`, `sentry.origin` | `db`, `auto.db.sqlx` |
+//! | status | `error` where the database refuses the query or does not answer, and for a panic; `span.cancelled` where rows or answer were not waited for |
 //! | `db.system.name` | `postgresql`, `sqlite`, `mysql` |
+//! | `db.driver.name` | `sqlx` |
 //! | `db.query.text` | the text with its placeholders, never a value that is bound; may be sensitive where values are written into it |
 //! | `db.operation.name` | the word that it begins with |
 //! | `db.response.returned_rows` | how many rows were read |
@@ -76,7 +80,7 @@ const NAME: &str = "sqlx";
 pub fn traced<T: Traceable>(inner: T) -> Traced<T> {
     register_integration(NAME);
     let name = <T::Database as ::sqlx::Database>::NAME;
-    Traced { inner, database: Arc::new(Database::of_system(name.to_ascii_lowercase())) }
+    Traced { inner, database: Arc::new(Database::of(NAME, name.to_ascii_lowercase())) }
 }
 
 /// What has a database behind it; the argument of [`traced`].
@@ -160,7 +164,7 @@ impl<T> Traced<T> {
     /// ```
     #[must_use]
     pub fn at(self, url: &str) -> Self {
-        let database = Database::of_system(self.database.system.clone()).at(url);
+        let database = Database::of(NAME, self.database.system.clone()).at(url);
         Traced { database: Arc::new(database), ..self }
     }
 

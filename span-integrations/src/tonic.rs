@@ -56,7 +56,7 @@ use span_runtime::{Instrument as _, Parent, Span, names, register_integration};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::common::{Exchange, Protocol, Side, SpanBody, Url, Work, carry, child};
+use crate::common::{Exchange, Protocol, Side, SpanBody, Url, Work, carry, child, nothing};
 use crate::tower::{Named, ResponseFuture, ServerLayer, service_and_method};
 
 const NAME: &str = "tonic";
@@ -111,7 +111,7 @@ pub struct Client<S> {
 impl<S> Client<S> {
     fn start(&self, path: &str) -> Span {
         if !Parent::ONLY_CURRENT.may_record() {
-            return child(CLIENT_OP, CLIENT_OP, ORIGIN).inactive().start();
+            return nothing().inactive().start();
         }
         let url = Url::of(&self.url);
         let (service, method) = service_and_method(path);

@@ -103,17 +103,20 @@ async fn ask(server: SocketAddr, path: &str) -> Result<String, reqwest::Error> {
     reqwest::get(format!("http://{server}{path}")).await?.text().await
 }
 
+// behaviour 37
 #[test]
 fn a_request_is_named_by_its_route_and_continues_its_trace() {
     for workers in [1, 2] {
         let harness = Harness::new();
         with_server(workers, |server| async move {
             let request = reqwest::Client::new().get(format!("http://{server}/orders/7?token=secret"));
+            let request = request.header("authorization", "Bearer secret").header("cookie", "session=secret");
             let response = request.header("sentry-trace", INCOMING).send().await.expect("the server answers");
             assert_eq!(response.text().await.expect("the body comes"), "order 7");
         });
         let spans = harness.finish();
         assert!(spans.iter().all(|span| span.trace_id == TRACE), "one trace");
+        assert!(!format!("{spans:?}").contains("secret"), "{spans:?}");
         let request = spans.iter().find(|span| span.is_segment).expect("a segment");
         let value = |key: &str| request.attributes.get(key).map(|attribute| attribute.value.to_string());
         assert_eq!(value("server.address").as_deref(), Some("\"127.0.0.1\""));

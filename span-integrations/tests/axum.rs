@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Path;
+use axum::extract::{ConnectInfo, Path};
 use axum::http::{Request, StatusCode};
 use axum::routing::{get, post};
 use http_body_util::channel::Channel;
@@ -85,6 +85,7 @@ fn routes() -> Router {
 async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, app).await });
     address
 }
@@ -93,6 +94,7 @@ async fn ask(server: SocketAddr, path: &str) -> Result<String, reqwest::Error> {
     reqwest::get(format!("http://{server}{path}")).await?.text().await
 }
 
+// behaviour 37
 #[test]
 fn a_request_is_named_by_its_route_and_continues_its_trace() {
     for workers in [1, 2] {
@@ -100,11 +102,13 @@ fn a_request_is_named_by_its_route_and_continues_its_trace() {
         block_on(workers, async {
             let server = serve(routes().layer(layer())).await;
             let request = reqwest::Client::new().get(format!("http://{server}/orders/7?token=secret"));
+            let request = request.header("authorization", "Bearer secret").header("cookie", "session=secret");
             let response = request.header("sentry-trace", INCOMING).send().await.expect("the server answers");
             assert_eq!(response.text().await.expect("the body comes"), "order 7");
         });
         let spans = harness.finish();
         assert!(spans.iter().all(|span| span.trace_id == TRACE), "one trace");
+        assert!(!format!("{spans:?}").contains("secret"), "{spans:?}");
         let keys = [
             "sentry.op",
             "sentry.origin",
@@ -121,6 +125,20 @@ fn a_request_is_named_by_its_route_and_continues_its_trace() {
             url.path=\"/orders/7\" http.response.status_code=200 (parent not received)\n  \
             load sentry.origin=\"manual\"\n";
         assert_eq!(Tree::new(&spans).attributes(&keys).to_string(), expected, "{workers} workers");
+    }
+}
+
+// behaviour 37
+#[test]
+fn the_address_of_the_client_is_sent_where_data_on_persons_are() {
+    for (is_sent, shown) in [(false, ""), (true, " client.address=\"127.0.0.1\"")] {
+        let harness = Harness::with(|options| options.traces_sample_rate(1.0).send_default_pii(is_sent));
+        block_on(1, async {
+            let layer = layer();
+            let layer = layer.client_address(|found| Some(found.get::<ConnectInfo<SocketAddr>>()?.0.ip()));
+            ask(serve(routes().layer(layer)).await, "/orders/7").await.expect("it answers");
+        });
+        assert_eq!(harness.text(&["client.address"]), format!("GET /orders/{{id}}{shown}\n  load\n"));
     }
 }
 

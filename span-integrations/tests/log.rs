@@ -4,15 +4,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Barrier, Mutex, Once, PoisonError};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record, info, warn};
 use span_integrations::log::correlated;
 use span_runtime::testing::CaptureTransport;
-use span_runtime::{Instrument as _, Options, Runtime, current_span, start_span};
+use span_runtime::{Context, Instrument as _, Options, Runtime, current_span, start_span};
 use span_tests::{Harness, SOON};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 thread_local! {
     /// What was logged on this thread.
@@ -174,6 +180,66 @@ fn concurrent_futures_log_with_their_own_ids() {
         assert!(line.ends_with(&format!("span_id={id}")), "{line}");
     }
     harness.finish();
+}
+
+#[test]
+fn threads_at_once_log_with_their_own_ids() {
+    install();
+    let harness = Harness::new();
+    let barrier = Barrier::new(2);
+    let work = |name: &'static str| {
+        let _span = start_span(name).start();
+        barrier.wait();
+        info!("in {name}");
+        barrier.wait();
+        assert_eq!(lines(), [format!("in {name} {}", ids())]);
+    };
+    thread::scope(|scope| {
+        for name in ["one", "two"] {
+            let (work, here) = (&work, Context::current());
+            scope.spawn(move || here.run(|| work(name)));
+        }
+    });
+    harness.finish();
+}
+
+#[test]
+fn what_is_cancelled_out_of_time_or_in_a_panic_leaves_no_ids_behind() {
+    install();
+    let harness = Harness::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("there is a thread");
+    let in_spans = runtime.block_on(async {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let work = |name: &'static str, fails: bool| {
+            let sender = sender.clone();
+            let work = async move {
+                info!("in {name}");
+                sender.send(format!("in {name} {}", ids())).expect("somebody waits");
+                tokio::task::yield_now().await;
+                assert!(!fails, "on purpose");
+                pending::<()>().await;
+            };
+            work.in_span(start_span(name).inactive().start())
+        };
+        assert!(timeout(Duration::from_millis(1), work("late", false)).await.is_err());
+        info!("behind");
+        let mut dropped = Box::pin(work("dropped", false));
+        assert!(poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context).is_pending())).await);
+        drop(dropped);
+        info!("behind");
+        assert!(tokio::spawn(work("fails", true).in_current_span()).await.expect_err("it does").is_panic());
+        info!("behind");
+        drop(sender);
+        let mut in_spans = Vec::new();
+        while let Some(line) = receiver.recv().await {
+            in_spans.extend([line, "behind".to_owned()]);
+        }
+        in_spans
+    });
+    assert_eq!(in_spans.len(), 6);
+    assert_eq!(lines(), in_spans);
+    let expected = "late span.cancelled=true\n---\ndropped span.cancelled=true\n---\nfails [error]\n";
+    assert_eq!(harness.text(&["span.cancelled"]), expected);
 }
 
 #[test]

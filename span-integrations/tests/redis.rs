@@ -2,8 +2,11 @@
 #![cfg(feature = "redis")]
 #![forbid(unsafe_code)]
 
-use std::future::Future;
+mod databases;
+
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -14,6 +17,8 @@ use span_runtime::{Instrument as _, names, start_span};
 use span_tests::servers::Server;
 use span_tests::{Harness, SOON};
 
+use databases::{block_on, panics, tree};
+
 const SHOWN: [&str; 6] = [
     names::OP,
     names::DB_OPERATION_NAME,
@@ -22,9 +27,10 @@ const SHOWN: [&str; 6] = [
     names::ERROR_TYPE,
     names::CANCELLED,
 ];
-const WHERE: [&str; 6] = [
+const WHERE: [&str; 7] = [
     names::ORIGIN,
     names::DB_SYSTEM_NAME,
+    names::DB_DRIVER_NAME,
     names::DB_NAMESPACE,
     names::SERVER_ADDRESS,
     names::SERVER_PORT,
@@ -33,10 +39,10 @@ const WHERE: [&str; 6] = [
 const CACHE: [&str; 5] =
     [names::OP, names::CACHE_KEY, names::CACHE_HIT, names::CACHE_ITEM_SIZE, names::DB_OPERATION_NAME];
 
-/// Runs a future in a span, on a runtime of several threads.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("there are threads").block_on(future.in_span(start_span("request").inactive().start()))
+/// As `block_on`, on a runtime of this thread alone.
+fn block_on_alone<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("it is this thread").block_on(future.in_span(start_span("request").inactive().start()))
 }
 
 /// The URL of a database of the server.
@@ -58,12 +64,6 @@ async fn nonblocking(database: u8) -> Option<Traced<MultiplexedConnection>> {
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(SOON));
     let connection = client.get_multiplexed_async_connection_with_config(&config).await;
     Some(traced(connection.expect("the server is there")).at(&url))
-}
-
-/// What follows a `request`, below it.
-fn tree(lines: &[&str]) -> String {
-    let lines = lines.iter().map(|line| format!("  {line}\n"));
-    std::iter::once("request\n".to_owned()).chain(lines).collect()
 }
 
 /// A span of one command.
@@ -150,7 +150,7 @@ fn spans_say_where_the_server_is_and_neither_keys_nor_values() {
     assert!(!told.contains("hidden"), "{told}");
     let text = Tree::new(&spans[..]).attributes(&WHERE).to_string();
     let place = format!(
-        "sentry.origin=\"auto.db.redis\" db.system.name=\"redis\" db.namespace=\"3\" server.address=\"127.0.0.1\" \
+        "sentry.origin=\"auto.db.redis\" db.system.name=\"redis\" db.driver.name=\"redis\" db.namespace=\"3\" server.address=\"127.0.0.1\" \
          server.port={port} db.user=\"app\""
     );
     let lines: Vec<&str> = text.lines().skip(1).collect();
@@ -304,12 +304,109 @@ fn a_panic_makes_the_span_an_error() {
     assert!(text.contains("request [error]\n  PING [error]\n"), "{text}");
 }
 
-/// A request of its own, with two commands.
+/// Polls a future once, and drops it. On a runtime of one thread nobody can answer meanwhile.
+async fn half_way<T>(future: impl Future<Output = T>) {
+    let mut future = Box::pin(future);
+    let is_pending = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await;
+    assert!(is_pending, "the answer takes a while");
+}
+
+/// Commands of which one is refused, at once.
+fn refused(atomic: bool) -> redis::Pipeline {
+    let mut pipeline = pipe();
+    if atomic {
+        pipeline.atomic();
+    }
+    pipeline.set("text", "tea").ignore().incr("text", 1);
+    pipeline
+}
+
+#[test]
+fn what_goes_at_once_may_be_refused_may_take_too_long_and_may_be_dropped() {
+    let harness = Harness::new();
+    let is_there = block_on_alone(async {
+        let (Some(mut connection), Some(mut waiting)) = (nonblocking(10).await, blocking(10)) else { return false };
+        for atomic in [false, true] {
+            refused(atomic).exec_async(&mut connection).await.expect_err("it is no number");
+            half_way(several(atomic).exec_async(&mut connection)).await;
+        }
+        let pops = || pipe().blpop("nothing", 600.0).clone();
+        let client = Client::open(url(10).expect("it was there just now")).expect("it is a URL");
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_millis(50)));
+        let impatient = client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut impatient = traced(impatient.expect("the server is there"));
+        pops().exec_async(&mut impatient).await.expect_err("it takes ten minutes");
+        assert!(panics(several(false).exec_async(&mut traced(Panics))).await);
+        // The same on a blocking connection.
+        for atomic in [false, true] {
+            refused(atomic).exec(&mut waiting).expect_err("it is no number");
+        }
+        waiting.inner().set_read_timeout(Some(Duration::from_millis(50))).expect("it is a time");
+        pops().exec(&mut waiting).expect_err("it takes ten minutes");
+        true
+    });
+    let text = harness.text(&SHOWN[3..]);
+    if !is_there {
+        return;
+    }
+    let two = "db.operation.batch.size=2";
+    let refused = |name: &str| format!("{name} [error] {two} error.type=\"ERR\"");
+    let dropped = |name: &str| format!("{name} {two} span.cancelled=true");
+    let late = "PIPELINE [error] db.operation.batch.size=1 error.type=\"timeout\"".to_owned();
+    let expected = [
+        refused("PIPELINE"),
+        dropped("PIPELINE"),
+        refused("MULTI"),
+        dropped("MULTI"),
+        late.clone(),
+        format!("PIPELINE [error] {two}"),
+        refused("PIPELINE"),
+        refused("MULTI"),
+        late,
+    ];
+    assert_eq!(text, tree(&expected.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn a_cache_that_refuses_that_is_dropped_and_that_panics() {
+    let harness = Harness::new();
+    let is_there = block_on_alone(async {
+        let Some(connection) = nonblocking(11).await else { return false };
+        let mut connection = connection.cache([""]);
+        let miss: Option<String> = connection.get("page:1").await.expect("it is answered");
+        let () = connection.set("page:1", "four").await.expect("it is taken");
+        let hit: Option<String> = connection.get("page:1").await.expect("it is answered");
+        assert_eq!((miss, hit.as_deref()), (None, Some("four")));
+        let () = connection.rpush("list", "a").await.expect("it is new");
+        connection.get::<_, Option<String>>("list").await.expect_err("it is no text");
+        half_way(connection.get::<_, Option<String>>("page:1")).await;
+        let mut broken = traced(Panics).cache([""]);
+        assert!(panics(redis::cmd("GET").arg("page:1").exec_async(&mut broken)).await);
+        true
+    });
+    let text =
+        harness.text(&[names::OP, names::CACHE_HIT, names::CACHE_ITEM_SIZE, names::ERROR_TYPE, names::CANCELLED]);
+    if is_there {
+        let expected = [
+            "page:1 sentry.op=\"cache.get\" cache.hit=false",
+            "page:1 sentry.op=\"cache.put\" cache.item_size=4",
+            "page:1 sentry.op=\"cache.get\" cache.hit=true cache.item_size=4",
+            "RPUSH sentry.op=\"db.redis\"",
+            "list [error] sentry.op=\"cache.get\" error.type=\"WRONGTYPE\"",
+            "page:1 sentry.op=\"cache.get\" span.cancelled=true",
+            "page:1 [error] sentry.op=\"cache.get\"",
+        ];
+        assert_eq!(text, tree(&expected));
+    }
+}
+
+/// A request of its own, with two commands and one more that goes by itself as many do.
 async fn request(mut connection: Traced<MultiplexedConnection>, name: &'static str, command: &'static str) {
     let work = async {
         for _ in 0..2 {
             redis::cmd(command).arg("none").exec_async(&mut connection).await.expect("it is answered");
         }
+        pipe().cmd(command).arg("none").exec_async(&mut connection).await.expect("it is answered");
     };
     work.in_span(start_span(name).inactive().start()).await;
 }
@@ -327,17 +424,18 @@ fn two_requests_at_once_have_their_own_commands() {
         four.await.expect("it does not panic");
         true
     });
-    let text = harness.text(&[]);
+    let text = harness.text(&[names::DB_QUERY_TEXT]);
     if !is_there {
         return;
     }
     let lines: Vec<&str> = text.lines().collect();
     for (name, command) in [("one", "GET"), ("two", "TTL"), ("three", "TYPE"), ("four", "EXISTS")] {
         let at = lines.iter().position(|line| line.trim() == name).expect("it was sent");
-        let command = format!("    {command}");
-        assert_eq!(lines[at + 1..=at + 2], [&*command, &*command], "{text}");
+        let shown = format!("db.query.text=\"{command} ?\"");
+        let command = format!("    {command} {shown}");
+        assert_eq!(lines[at + 1..=at + 3], [&*command, &*command, &*format!("    PIPELINE {shown}")], "{text}");
     }
-    assert_eq!(lines.len(), 13, "{text}");
+    assert_eq!(lines.len(), 17, "{text}");
 }
 
 #[test]
@@ -353,8 +451,10 @@ fn on_two_threads() {
             scope.spawn(move || {
                 context.run(|| {
                     let _request = start_span(name).start();
-                    let mut connection = blocking(8).expect("it was there just now");
+                    let mut connection = blocking(8).expect("it was there just now").cache(["page:"]);
                     assert!(!connection.exists::<_, bool>("nothing").expect("it is answered"));
+                    assert!(connection.get::<_, Option<String>>("page:1").expect("it is answered").is_none());
+                    pipe().get("nothing").exec(&mut connection).expect("it is answered");
                 });
             });
         }
@@ -362,7 +462,7 @@ fn on_two_threads() {
     around.end();
     let text = harness.text(&[]);
     for name in ["one", "two"] {
-        assert!(text.contains(&format!("\n  {name}\n    EXISTS\n")), "{text}");
+        assert!(text.contains(&format!("\n  {name}\n    EXISTS\n    page:1\n    PIPELINE\n")), "{text}");
     }
 }
 

@@ -82,6 +82,7 @@ fn in_request<F: Future>(workers: usize, f: impl FnOnce(SocketAddr) -> F) -> F::
     })
 }
 
+// behaviour 37
 #[test]
 fn a_request_is_a_child_and_takes_the_trace_along() {
     for workers in [1, 2] {
@@ -97,6 +98,8 @@ fn a_request_is_a_child_and_takes_the_trace_along() {
             (response.text().await.expect("the body comes"), trace_id, server.port())
         });
         let spans = harness.finish();
+        let told = format!("{spans:?}");
+        assert!(!told.contains("pass") && !told.contains("secret") && !told.contains("top"), "{told}");
         let client = spans.iter().find(|span| !span.is_segment).expect("it was sent");
         assert!(sent.contains(&format!("sentry-trace: {trace_id}-{}-1\n", client.span_id)), "{sent}");
         assert!(sent.contains(&format!("traceparent: 00-{trace_id}-{}-01\n", client.span_id)), "{sent}");

@@ -288,6 +288,22 @@ fn spans_go_where_the_client_sends_with_its_release_and_environment() {
     assert_eq!(receiver.violations(), [""; 0]);
 }
 
+// behaviour 38
+#[test]
+fn data_on_persons_are_sent_where_the_client_sends_them() {
+    for (is_sent, expected) in [(false, "span\n"), (true, "span client.address=\"192.0.2.1\"\n")] {
+        let receiver = Receiver::start().expect("a port is free");
+        let theirs = ClientOptions::new().dsn(&receiver.dsn()).send_default_pii(is_sent);
+        let options = options_of(&Client::with_options(theirs)).traces_sample_rate(1.0);
+        let runtime = Runtime::new(options).expect("the options are valid");
+        let entered = runtime.enter();
+        start_span("span").attribute(names::CLIENT_ADDRESS, "192.0.2.1").start().end();
+        assert!(runtime.flush(SOON), "it is sent in time");
+        drop(entered);
+        assert_eq!(Tree::new(&receiver.spans()).attributes(&[names::CLIENT_ADDRESS]).to_string(), expected);
+    }
+}
+
 #[test]
 fn a_client_without_a_dsn_and_no_client_send_nothing() {
     let client = Client::with_options(ClientOptions::new());

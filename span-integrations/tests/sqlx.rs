@@ -2,8 +2,11 @@
 #![cfg(feature = "sqlx")]
 #![forbid(unsafe_code)]
 
+mod databases;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,26 +16,13 @@ use span_runtime::{Instrument as _, names, start_span};
 use span_tests::servers::Server;
 use span_tests::{Harness, SOON};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::sqlite::SqlitePoolOptions;
-use sqlx::{Connection as _, Executor, PgPool, Row as _, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Connection as _, Executor, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool};
+
+use databases::{WHERE, block_on, panics, tree};
 
 const SHOWN: [&str; 5] =
     [names::OP, names::DB_OPERATION_NAME, names::DB_RESPONSE_RETURNED_ROWS, names::ERROR_TYPE, names::CANCELLED];
-const WHERE: [&str; 7] = [
-    names::ORIGIN,
-    names::DB_SYSTEM_NAME,
-    names::DB_QUERY_TEXT,
-    names::DB_NAMESPACE,
-    names::SERVER_ADDRESS,
-    names::SERVER_PORT,
-    names::DB_USER,
-];
-
-/// Runs a future in a span, on a runtime of several threads.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("there are threads").block_on(future.in_span(start_span("request").inactive().start()))
-}
 
 /// A database in memory, with a table; what was done for that has no spans.
 async fn sqlite() -> Traced<SqlitePool> {
@@ -42,9 +32,14 @@ async fn sqlite() -> Traced<SqlitePool> {
     traced(pool)
 }
 
-/// A pool of the server that the tests start, whose tables are its own and gone with it, and the server's URL.
+/// The URL of the server that the tests start.
+fn url() -> Option<String> {
+    Some(format!("postgres://app:secret@{}/postgres", Server::postgres()?.addr))
+}
+
+/// A pool of that server, whose tables are its own and gone with it, and the server's URL.
 async fn postgres() -> Option<(Traced<PgPool>, String)> {
-    let url = format!("postgres://app:secret@{}/postgres", Server::postgres()?.addr);
+    let url = url()?;
     let create = "CREATE TEMPORARY TABLE item (id INTEGER PRIMARY KEY, name TEXT)";
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(SOON).connect(&url).await;
     let pool = pool.expect("the server is there");
@@ -55,12 +50,6 @@ async fn postgres() -> Option<(Traced<PgPool>, String)> {
 /// The next of a stream.
 async fn next<T>(stream: &mut BoxStream<'_, T>) -> Option<T> {
     poll_fn(|context| stream.as_mut().poll_next(context)).await
-}
-
-/// What follows a `request` with this indentation below it.
-fn tree(lines: &[&str]) -> String {
-    let lines = lines.iter().map(|line| format!("  {line}\n"));
-    std::iter::once("request\n".to_owned()).chain(lines).collect()
 }
 
 /// The same work on any database.
@@ -142,7 +131,7 @@ fn spans_say_where_the_database_is_and_no_value() {
     });
     let spans = harness.finish();
     let text = span_runtime::testing::Tree::new(&spans).attributes(&WHERE).to_string();
-    let sqlite = "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"sqlite\" db.query.text=\"SELECT $1\" \
+    let sqlite = "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"sqlite\" db.driver.name=\"sqlx\" db.query.text=\"SELECT $1\" \
         db.namespace=\"data/shop.db\"";
     let host = spans[0].text(names::SERVER_ADDRESS).expect("all spans have one").to_owned();
     let text =
@@ -150,7 +139,7 @@ fn spans_say_where_the_database_is_and_no_value() {
     let mut expected = vec![sqlite.to_owned()];
     expected.extend(port.map(|port| {
         format!(
-            "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"postgresql\" db.query.text=\"SELECT $1\" \
+            "SELECT $1 sentry.origin=\"auto.db.sqlx\" db.system.name=\"postgresql\" db.driver.name=\"sqlx\" db.query.text=\"SELECT $1\" \
              db.namespace=\"postgres\" server.address=\"127.0.0.1\" server.port={port} db.user=\"app\""
         )
     }));
@@ -260,6 +249,105 @@ fn what_is_dropped_half_way_is_cancelled() {
     assert_eq!(harness.text(&[names::CANCELLED, names::DB_RESPONSE_RETURNED_ROWS]), tree(&expected));
 }
 
+/// The same faults by any executor.
+macro_rules! faults {
+    ($executor:expr) => {{
+        {
+            let mut rows = sqlx::query("SELECT 1 UNION SELECT 2").fetch($executor);
+            assert!(next(&mut rows).await.is_some());
+        }
+        let reads = sqlx::query("SELECT 1").map(|_| -> i64 { panic!("on purpose") });
+        assert!(panics(reads.fetch_all($executor)).await);
+        sqlx::query("SELECT nothing").execute($executor).await.expect_err("there is no such column");
+    }};
+}
+
+/// ... on a pool, on a connection of it and in a transaction of that.
+macro_rules! faults_everywhere {
+    ($pool:expr) => {{
+        let pool = $pool;
+        faults!(pool);
+        let mut connection = pool.acquire().await.expect("there is one");
+        faults!(&mut connection);
+        let mut transaction = connection.begin().await.expect("there is none yet");
+        faults!(&mut transaction);
+        transaction.rollback().await.expect("it is open");
+    }};
+}
+
+/// What the faults make, where the database calls an unknown column so.
+fn faults(code: &str) -> String {
+    let once = [
+        "SELECT 1 UNION SELECT 2 sentry.op=\"db\" db.operation.name=\"SELECT\" span.cancelled=true".to_owned(),
+        // The panic drops the rest of the rows.
+        "SELECT 1 [error] sentry.op=\"db\" db.operation.name=\"SELECT\" span.cancelled=true".to_owned(),
+        format!("SELECT nothing [error] sentry.op=\"db\" db.operation.name=\"SELECT\" error.type=\"{code}\""),
+    ];
+    let command = |name: &str| vec![format!("{name} sentry.op=\"db\" db.operation.name=\"{name}\"")];
+    let all = [once.to_vec(), once.to_vec(), command("BEGIN"), once.to_vec(), command("ROLLBACK")].concat();
+    tree(&all.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn faults_on_pools_connections_and_transactions_of_sqlite() {
+    let harness = Harness::new();
+    block_on(async { faults_everywhere!(&sqlite().await) });
+    assert_eq!(harness.text(&SHOWN), faults("1"));
+}
+
+#[test]
+fn faults_on_pools_connections_and_transactions_of_postgresql() {
+    let harness = Harness::new();
+    let is_there = block_on(async {
+        let Some((pool, _)) = postgres().await else { return false };
+        faults_everywhere!(&pool);
+        true
+    });
+    let text = harness.text(&SHOWN);
+    if is_there {
+        assert_eq!(text, faults("42703"));
+    }
+}
+
+#[test]
+fn what_takes_too_long_by_the_databases_own_limits() {
+    let harness = Harness::new();
+    let with_postgres = block_on(async {
+        let file = File(std::env::temp_dir().join(format!("span-sqlx-{}.db", std::process::id())));
+        let options = SqliteConnectOptions::new().filename(&file.0).create_if_missing(true);
+        let options = options.busy_timeout(Duration::from_millis(50));
+        let mut one = SqliteConnection::connect_with(&options).await.expect("there is room");
+        let mut two = SqliteConnection::connect_with(&options).await.expect("there is room");
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut one).await.expect("nobody else has it");
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut traced(&mut two)).await.expect_err("the other one has it");
+        let Some((pool, _)) = postgres().await else { return false };
+        let mut connection = pool.acquire().await.expect("there is one");
+        sqlx::query("SET statement_timeout = 50").execute(&mut connection).await.expect("it is SQL");
+        sqlx::query("SELECT pg_sleep(600)").execute(&mut connection).await.expect_err("it takes ten minutes");
+        let waits = sqlx::query("SELECT 1").execute(&pool);
+        assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err(), "there is no other connection");
+        true
+    });
+    let mut expected = vec!["BEGIN EXCLUSIVE [error] error.type=\"5\""];
+    if with_postgres {
+        expected.extend([
+            "SET statement_timeout = 50 db.response.returned_rows=0",
+            "SELECT pg_sleep(600) [error] error.type=\"57014\"",
+            "SELECT 1 span.cancelled=true",
+        ]);
+    }
+    assert_eq!(harness.text(&SHOWN[2..]), tree(&expected));
+}
+
+/// A database in a file, which is removed.
+struct File(PathBuf);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _there = std::fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn a_panic_over_a_row() {
     let harness = Harness::new();
@@ -276,35 +364,38 @@ fn a_panic_over_a_row() {
 }
 
 /// A request of its own, with two queries.
-async fn request(pool: &Traced<SqlitePool>, name: &'static str, query: &'static str) {
-    let work = async {
-        for _ in 0..2 {
-            sqlx::query(query).execute(pool).await.expect("it is SQL");
-        }
-    };
-    work.in_span(start_span(name).inactive().start()).await;
+macro_rules! request {
+    ($pool:expr, $name:expr, $query:expr) => {{
+        let (pool, name, query): (_, &'static str, &'static str) = ($pool, $name, $query);
+        let work = async move {
+            for _ in 0..2 {
+                sqlx::query(query).execute(&pool).await.expect("it is SQL");
+            }
+        };
+        work.in_span(start_span(name).inactive().start())
+    }};
 }
 
-#[test]
-fn two_requests_at_once_have_their_own_queries() {
-    let harness = Harness::new();
-    block_on(async {
-        let pool = sqlite().await;
+/// Requests at once, on any database.
+macro_rules! at_once {
+    ($pool:expr) => {{
+        let pool = $pool;
         // On one task, and on two.
-        tokio::join!(request(&pool, "one", "SELECT 1"), request(&pool, "two", "SELECT 2"));
-        let task = |name, query| {
-            let pool = pool.clone();
-            tokio::spawn(async move { request(&pool, name, query).await }.in_current_span())
-        };
-        let (three, four) = (task("three", "SELECT 3"), task("four", "SELECT 4"));
+        tokio::join!(request!(pool.clone(), "one", "SELECT 1"), request!(pool.clone(), "two", "SELECT 2"));
+        let (three, four) = (
+            tokio::spawn(request!(pool.clone(), "three", "SELECT 3").in_current_span()),
+            tokio::spawn(request!(pool.clone(), "four", "SELECT 4").in_current_span()),
+        );
         three.await.expect("it does not panic");
         four.await.expect("it does not panic");
         // Of one request, at the same time.
         let (five, six) = (sqlx::query("SELECT 5").execute(&pool), sqlx::query("SELECT 6").execute(&pool));
         let (five, six) = tokio::join!(five, six);
         five.and(six).expect("it is SQL");
-    });
-    let text = harness.text(&[]);
+    }};
+}
+
+fn check_at_once(text: &str) {
     let lines: Vec<&str> = text.lines().collect();
     for (name, query) in [("one", "1"), ("two", "2"), ("three", "3"), ("four", "4")] {
         let at = lines.iter().position(|line| line.trim() == name).expect("it was sent");
@@ -316,29 +407,61 @@ fn two_requests_at_once_have_their_own_queries() {
 }
 
 #[test]
-fn on_two_threads() {
+fn two_requests_at_once_have_their_own_queries() {
     let harness = Harness::new();
-    let worker = |name: &'static str| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is one thread");
-        let work = async {
-            let mut connection = SqliteConnection::connect("sqlite::memory:").await.expect("there is memory");
-            let mut connection = traced(&mut connection);
-            sqlx::query("SELECT 1").execute(&mut connection).await.expect("it is SQL");
-        };
-        runtime.block_on(work.in_span(start_span(name).inactive().start()));
-    };
-    let request = start_span("request").start();
-    std::thread::scope(|scope| {
-        for name in ["one", "two"] {
-            let context = span_runtime::Context::current();
-            scope.spawn(move || context.run(|| worker(name)));
-        }
+    block_on(async { at_once!(sqlite().await) });
+    check_at_once(&harness.text(&[]));
+}
+
+#[test]
+fn two_requests_at_once_have_their_own_queries_of_postgresql() {
+    let harness = Harness::new();
+    let is_there = block_on(async {
+        let Some(url) = url() else { return false };
+        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(SOON).connect(&url).await;
+        at_once!(traced(pool.expect("the server is there")));
+        true
     });
-    request.end();
     let text = harness.text(&[]);
-    for name in ["one", "two"] {
-        assert!(text.contains(&format!("\n  {name}\n    SELECT 1\n")), "{text}");
+    if is_there {
+        check_at_once(&text);
     }
+}
+
+/// Queries on two threads, each with a connection of this kind.
+macro_rules! on_two_threads {
+    ($connection:ty, $url:expr) => {{
+        let harness = Harness::new();
+        let url: &str = $url;
+        let worker = |name: &'static str| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it is one thread");
+            let work = async {
+                let mut connection = <$connection>::connect(url).await.expect("the database is there");
+                let mut connection = traced(&mut connection);
+                sqlx::query("SELECT 1").execute(&mut connection).await.expect("it is SQL");
+            };
+            runtime.block_on(work.in_span(start_span(name).inactive().start()));
+        };
+        let request = start_span("request").start();
+        std::thread::scope(|scope| {
+            for name in ["one", "two"] {
+                let context = span_runtime::Context::current();
+                scope.spawn(move || context.run(|| worker(name)));
+            }
+        });
+        request.end();
+        let text = harness.text(&[]);
+        for name in ["one", "two"] {
+            assert!(text.contains(&format!("\n  {name}\n    SELECT 1\n")), "{text}");
+        }
+    }};
+}
+
+#[test]
+fn on_two_threads() {
+    on_two_threads!(SqliteConnection, "sqlite::memory:");
+    let Some(url) = url() else { return };
+    on_two_threads!(PgConnection, &url);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use http::uri::PathAndQuery;
 use span_integrations::tonic::{Client, client, server};
 use span_runtime::testing::Span;
 use span_runtime::{Instrument as _, continue_trace, current_span, start_span};
-use span_tests::Harness;
+use span_tests::{Harness, SOON};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Barrier, mpsc};
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -144,7 +145,12 @@ async fn put(request: Request<Streaming<String>>) -> Result<Response<String>, St
 type Echoes = Pin<Box<dyn tokio_stream::Stream<Item = Result<String, Status>> + Send>>;
 
 async fn chat(request: Request<Streaming<String>>) -> Result<Response<Echoes>, Status> {
-    let echo = request.into_inner().map(|text| Ok(format!("you said {}", text?)));
+    let echo = request.into_inner().map(|text| {
+        let text = text?;
+        assert_ne!(text, "panic", "on purpose");
+        start_span(format!("echo {text}")).start().end();
+        Ok(format!("you said {text}"))
+    });
     Ok(Response::new(Box::pin(echo)))
 }
 
@@ -295,7 +301,90 @@ fn streams_end_with_their_trailers() {
             pair("List", OK, OK),
             pair("List", lost, lost),
             pair("Put", OK, OK),
-            pair("Chat", OK, OK),
+            pair("Chat", OK, OK) + "      echo hello\n",
+        );
+        assert_eq!(text(&harness.finish(), &OUTCOME), expected, "{workers} workers");
+    }
+}
+
+/// A stream of messages that goes both ways, and what it is sent by.
+async fn chat_with(grpc: &Grpc) -> (mpsc::Sender<String>, Streaming<String>) {
+    let (say, said) = mpsc::channel(1);
+    let path = PathAndQuery::from_static("/shop.Orders/Chat");
+    let call = ready(grpc).await.streaming(Request::new(ReceiverStream::new(said)), path, Text).await;
+    (say, call.expect("the head comes").into_inner())
+}
+
+#[test]
+fn streams_that_take_too_long_are_cancelled_on_both_sides() {
+    for workers in [1, 2] {
+        let harness = Harness::new();
+        block_on(workers, async {
+            let grpc = serve(|server| server, |endpoint| endpoint).await;
+            let calls = async {
+                let limit = Duration::from_millis(300);
+                // One that goes there,
+                let (put, orders) = mpsc::channel::<String>(1);
+                let path = PathAndQuery::from_static("/shop.Orders/Put");
+                let mut client = ready(&grpc).await;
+                let call =
+                    client.client_streaming::<_, _, String, _>(Request::new(ReceiverStream::new(orders)), path, Text);
+                assert!(timeout(limit, call).await.is_err(), "there may be another order");
+                all_but_one_ended(&harness).await;
+                drop(put);
+                // one that comes back,
+                let mut list = ask_for_list(&grpc, "wait").await;
+                assert_eq!(list.message().await.expect("a row").as_deref(), Some("one"));
+                assert!(timeout(limit, list.message()).await.is_err());
+                drop(list);
+                all_but_one_ended(&harness).await;
+                // and one that goes both ways.
+                let (say, mut heard) = chat_with(&grpc).await;
+                say.send("hello".to_owned()).await.expect("it is read");
+                assert_eq!(heard.message().await.expect("an answer").as_deref(), Some("you said hello"));
+                assert!(timeout(limit, heard.message()).await.is_err());
+            };
+            calls.in_span(start_span("request").inactive().start()).await;
+            all_ended(&harness).await;
+        });
+        let expected = format!(
+            "request\n{}{}      row\n{}      echo hello\n",
+            pair("Put", CANCELLED, CANCELLED),
+            pair("List", CANCELLED, CANCELLED),
+            pair("Chat", CANCELLED, CANCELLED),
+        );
+        assert_eq!(text(&harness.finish(), &OUTCOME), expected, "{workers} workers");
+    }
+}
+
+/// Waits until none is open but the request.
+async fn all_but_one_ended(harness: &Harness) {
+    let ended = async {
+        while harness.runtime().stats().open > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, ended).await.expect("the calls end");
+}
+
+#[test]
+fn a_stream_that_panics_is_an_error_and_the_next_one_has_nothing_of_it() {
+    for workers in [1, 2] {
+        let harness = Harness::new();
+        in_request(workers, |grpc| async move {
+            let (say, mut heard) = chat_with(&grpc).await;
+            say.send("panic".to_owned()).await.expect("it is read");
+            heard.message().await.expect_err("the connection is gone");
+            let (say, mut heard) = chat_with(&grpc).await;
+            say.send("hello".to_owned()).await.expect("it is read");
+            assert_eq!(heard.message().await.expect("an answer").as_deref(), Some("you said hello"));
+            drop(say);
+            assert_eq!(heard.message().await.expect("it ends well"), None);
+        });
+        let expected = format!(
+            "request\n{}{}      echo hello\n",
+            pair("Chat", "error error.type=\"tonic::status::Status\"", "error"),
+            pair("Chat", OK, OK)
         );
         assert_eq!(text(&harness.finish(), &OUTCOME), expected, "{workers} workers");
     }
@@ -397,6 +486,71 @@ fn concurrent_calls_never_cross() {
             );
             assert!(text.contains(&tree), "{workers} workers:\n{text}");
         }
+    }
+}
+
+#[test]
+fn concurrent_streams_never_cross() {
+    for workers in [1, 2] {
+        let harness = Harness::new();
+        in_request(workers, |grpc| async move {
+            let barrier = Arc::new(Barrier::new(2));
+            let both = |name: &'static str| {
+                let (grpc, barrier) = (grpc.clone(), barrier.clone());
+                let inside = async move {
+                    let (say, mut heard) = chat_with(&grpc).await;
+                    // Both are open.
+                    barrier.wait().await;
+                    for text in [name, "and more"] {
+                        say.send(text.to_owned()).await.expect("it is read");
+                        assert_eq!(heard.message().await.expect("an answer"), Some(format!("you said {text}")));
+                        barrier.wait().await;
+                    }
+                    drop(say);
+                    assert_eq!(heard.message().await.expect("it ends well"), None);
+                    assert_eq!(current_span().name().as_deref(), Some(name));
+                };
+                inside.in_span(start_span(name).inactive().start())
+            };
+            tokio::join!(both("one"), both("two"));
+            let (three, four) = (tokio::spawn(both("three")), tokio::spawn(both("four")));
+            three.await.expect("it does not panic");
+            four.await.expect("it does not panic");
+        });
+        let text = text(&harness.finish(), &OUTCOME);
+        assert_eq!(text.lines().count(), 1 + 4 * 5, "{text}");
+        for name in ["one", "two", "three", "four"] {
+            let calls = pair("Chat", OK, OK).replace("  shop", "    shop");
+            let tree = format!("  {name}\n{calls}        echo {name}\n        echo and more\n");
+            assert!(text.contains(&tree), "{workers} workers:\n{text}");
+        }
+    }
+}
+
+// behaviour 37
+#[test]
+fn metadata_are_recorded_on_request_and_scrubbed() {
+    for is_asked in [false, true] {
+        let harness = Harness::new();
+        block_on(1, async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
+            let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+            let recorded: &[&str] = if is_asked { &["authorization", "shop"] } else { &[] };
+            let mut builder = Server::builder().layer(server().headers(recorded));
+            tokio::spawn(builder.add_service(Orders).serve_with_incoming(TcpListenerStream::new(listener)));
+            let mut request = Request::new("7".to_owned());
+            request.metadata_mut().insert("authorization", "Bearer secret".parse().expect("it is text"));
+            request.metadata_mut().insert("shop", "north".parse().expect("it is text"));
+            let path = PathAndQuery::from_static("/shop.Orders/Get");
+            let mut grpc = ready(&connect(&url, |endpoint| endpoint)).await;
+            grpc.unary::<_, String, _>(request, path, Text).await.expect("it answers");
+            all_ended(&harness).await;
+        });
+        let spans = harness.finish();
+        assert!(!format!("{spans:?}").contains("secret"), "{spans:?}");
+        let text = text(&spans, &["http.request.header.authorization", "http.request.header.shop"]);
+        let shown = " http.request.header.authorization=\"[Filtered]\" http.request.header.shop=\"north\"";
+        assert_eq!(text, format!("shop.Orders/Get{}\n  load 7\n", if is_asked { shown } else { "" }));
     }
 }
 

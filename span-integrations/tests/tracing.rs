@@ -563,6 +563,8 @@ fn code_of_the_users_may_use_tracing_wherever_it_is_called_from() {
     }
     let transport = CaptureTransport::new();
     let subscriber = Dispatch::new(tracing_subscriber::registry().with(layer()));
+    // What tracing first comes by while it asks its only subscriber counts as unwanted from then on: so it comes by it before.
+    dispatcher::with_default(&subscriber, || assert_eq!(format!("{Chatty:?}"), "chatty"));
     let for_hook = subscriber.clone();
     let options = Options::new()
         .transport(transport.clone())
@@ -592,6 +594,40 @@ fn code_of_the_users_may_use_tracing_wherever_it_is_called_from() {
         outer [error] chatty=\"chatty\" late=\"chatty\" error.message=\"chatty\" seen=true\n  \
         while formatting [error] seen=true\n";
     assert_eq!(text, expected);
+}
+
+// behaviours 37, 38
+#[test]
+fn secrets_and_data_on_persons_in_fields_are_filtered_and_some_are_left_out() {
+    #[instrument(fields(password = "a secret", client.address = "192.0.2.1", db.statement = "SELECT 1"), skip(body))]
+    fn login(user: &str, body: &str) -> usize {
+        user.len() + body.len()
+    }
+    let (harness, subscriber) = start();
+    assert_eq!(login("me", "a secret"), 10);
+    drop(subscriber);
+    let none = SpanLayer::new().fields(|_, _| false);
+    let _subscriber = subscribe(tracing_subscriber::registry().with(none));
+    assert_eq!(login("me", "a secret"), 10);
+    let text = harness.text(&["user", "password", "client.address", "db.statement", "body"]);
+    assert_eq!(text, "login password=\"[Filtered]\" db.statement=\"SELECT 1\"\n---\nlogin\n");
+}
+
+#[test]
+fn a_field_that_panics_where_it_is_written_is_told_as_far_as_it_goes() {
+    struct Broken;
+    impl fmt::Debug for Broken {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("half")?;
+            panic!("on purpose");
+        }
+    }
+    let (harness, _subscriber) = start();
+    let span = info_span!("span", first = ?Broken, late = tracing::field::Empty);
+    span.record("late", tracing::field::debug(Broken));
+    span.in_scope(|| start_span("the work goes on").start().end());
+    drop(span);
+    assert_eq!(harness.text(&["first", "late"]), "span first=\"half\" late=\"half\"\n  the work goes on\n");
 }
 
 #[test]

@@ -151,7 +151,8 @@ pub const MESSAGING_SYSTEM: &str = "messaging.system";
 pub const CODE_FILE_PATH: &str = "code.file.path";
 /// The line in it. (Sentry's conventions, which have it from OpenTelemetry's `code`)
 pub const CODE_LINE_NUMBER: &str = "code.line.number";
-/// The module around it. (Sentry's conventions, which have it from OpenTelemetry's `code`)
+/// The module around it. (Sentry's conventions, which have it from OpenTelemetry's `code`; both would rather have it in
+/// `code.function.name`, which needs a function's name)
 pub const CODE_NAMESPACE: &str = "code.namespace";
 /// The level that `tracing` gives a span. (this crate's own: Sentry's conventions have one for logs only)
 pub const TRACING_LEVEL: &str = "tracing.level";

@@ -12,8 +12,18 @@ const README: &str = include_str!("../../README.md");
 const SECURITY: &str = include_str!("../../SECURITY.md");
 
 /// Licences that ask for no more than to be named, or, the last, to be passed on with the data.
-const LICENCES: [&str; 9] =
-    ["MIT", "MIT-0", "Apache-2.0", "ISC", "BSD-3-Clause", "BSL-1.0", "Zlib", "Unicode-3.0", "CDLA-Permissive-2.0"];
+const LICENCES: [&str; 10] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "ISC",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "Zlib",
+    "PostgreSQL",
+    "Unicode-3.0",
+    "CDLA-Permissive-2.0",
+];
 
 /// Crates that are there in several versions, each with the reason. None of them is below span-runtime.
 const TWICE: [(&str, &str); 18] = [

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use span_runtime::{Parent, Span, SpanBuilder, names, start_span};
+use span_runtime::{Parent, Span, SpanBuilder, names};
 
-use super::{Url, child};
+use super::{Url, child, nothing};
 
 /// A database, as the spans of its queries name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Database {
+    /// The library that makes the queries.
+    pub(crate) driver: &'static str,
     pub(crate) system: Cow<'static, str>,
     pub(crate) namespace: Option<String>,
     pub(crate) address: Option<String>,
@@ -17,9 +19,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// One of this system, of which nothing else is known.
-    pub(crate) fn of_system(system: impl Into<Cow<'static, str>>) -> Self {
-        Database { system: system.into(), ..Database::default() }
+    /// One of this system, behind this library, of which nothing else is known.
+    pub(crate) fn of(driver: &'static str, system: impl Into<Cow<'static, str>>) -> Self {
+        Database { driver, system: system.into(), ..Database::default() }
     }
 
     /// Takes from a URL what it says of the database. Its password and its parameters are not looked at.
@@ -55,7 +57,7 @@ impl Database {
     /// Begins a span, current nowhere, for a query with this text; outside of any span it records nothing, and `text` is not asked for.
     pub(crate) fn query(&self, origin: &'static str, text: impl FnOnce() -> String) -> Span {
         if !Parent::ONLY_CURRENT.may_record() {
-            return nothing();
+            return nothing().inactive().start();
         }
         let text = text();
         let operation = operation(&text).map(|word| word.to_ascii_uppercase());
@@ -65,7 +67,8 @@ impl Database {
 
     /// Adds what is known of the database.
     pub(crate) fn describe(&self, mut span: SpanBuilder) -> SpanBuilder {
-        span = span.attribute(names::DB_SYSTEM_NAME, self.system.as_ref());
+        span =
+            span.attribute(names::DB_SYSTEM_NAME, self.system.as_ref()).attribute(names::DB_DRIVER_NAME, self.driver);
         for (key, value) in [
             (names::DB_NAMESPACE, &self.namespace),
             (names::SERVER_ADDRESS, &self.address),
@@ -80,11 +83,6 @@ impl Database {
         }
         span
     }
-}
-
-/// A span that records nothing, where nothing is current.
-fn nothing() -> Span {
-    start_span("").parent(Parent::ONLY_CURRENT).inactive().start()
 }
 
 /// The name before the password and the host.
@@ -134,7 +132,7 @@ mod tests {
             ("sqlite", "/var/shop.db", "/var/shop.db - - -"),
             ("sqlite", "", "- - - -"),
         ] {
-            let database = Database::of_system(system).at(url);
+            let database = Database::of("none", system).at(url);
             let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             let port = or_none(database.port.map(|port| port.to_string()));
             let (namespace, address, user) = (database.namespace, database.address, database.user);

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use span_runtime::{CurrentSpan, Span, SpanGuard, SpanHandle, Status, Value, names};
+use span_runtime::{CurrentSpan, Span, SpanGuard, SpanHandle, Status, Value, display, names};
 
 /// As many causes are recorded; nobody reads more, and a chain may be a ring.
 const MOST_CAUSES: usize = 16;
@@ -20,12 +20,18 @@ pub(crate) fn record(span: &dyn Fail, error: &(dyn Error + 'static), kind: Optio
 
 /// The attributes that tell of an error: its text and those of its causes.
 pub(crate) fn failure(error: &(dyn Error + 'static)) -> Vec<(&'static str, Value)> {
-    let causes: Vec<String> = causes(error).map(|cause| cause.to_string()).collect();
-    let mut attributes = vec![(names::ERROR_MESSAGE, Value::of(error.to_string()))];
+    // They write themselves by code of the user's, which may panic: `display` knows of that.
+    let causes: Vec<String> = causes(error).map(|cause| text_of(&Value::of(display(cause)))).collect();
+    let mut attributes = vec![(names::ERROR_MESSAGE, Value::of(display(error)))];
     if !causes.is_empty() {
         attributes.push((names::ERROR_CAUSES, Value::of(causes)));
     }
     attributes
+}
+
+/// The text that a value is.
+pub(crate) fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// The causes of an error, the nearest first.

@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod exchange;
 mod grpc;
 mod http;
+mod served;
 mod url;
 mod work;
 
@@ -24,6 +25,7 @@ pub use exchange::SpanBody;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) use exchange::{Exchange, Protocol, Side, carry};
 pub(crate) use http::{name_of_request, outgoing, status_of_http};
+pub(crate) use served::{Asked, Head};
 pub(crate) use url::{Url, server_of};
 pub(crate) use work::Work;
 
@@ -31,6 +33,11 @@ pub(crate) use work::Work;
 /// any it records nothing.
 pub(crate) fn child(name: impl Into<Cow<'static, str>>, op: &'static str, origin: &'static str) -> SpanBuilder {
     begin(name, op, origin).parent(Parent::ONLY_CURRENT)
+}
+
+/// What stands for a span where nothing is current, and nobody has to look at what it would have told.
+pub(crate) fn nothing() -> SpanBuilder {
+    start_span("").parent(Parent::ONLY_CURRENT)
 }
 
 /// Begins a span for what begins work, such as a request or a message that came in: a segment of the trace that is entered, or of a new

@@ -1,16 +1,16 @@
 //! The layer, and how it names and describes requests.
 
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
 
-use http::header::{HOST, HeaderName};
+use http::header::HOST;
 use http::uri::Authority;
 use http::{Extensions, HeaderValue, Request, Version};
 use span_runtime::{Parent, Span, SpanBuilder, SpanHandle, names};
 use tower_layer::Layer;
 
 use super::Server;
-use crate::common::{Protocol, name_of_request, segment, server_of};
+use crate::common::{Asked, Head, Protocol, name_of_request, segment};
 
 /// Makes spans of the requests that a service serves; made by [`layer`](super::layer()).
 #[derive(Clone)]
@@ -20,14 +20,14 @@ pub struct ServerLayer {
 
 impl ServerLayer {
     pub(crate) fn new(named: Named) -> Self {
-        ServerLayer { settings: Settings { named, query: false, headers: Arc::default() } }
+        ServerLayer { settings: Settings { named, asked: Asked::default(), client: None } }
     }
 
     /// Whether the query string is recorded, as `url.query`; false by default. Its values are filtered, unless the
     /// [`Scrubber`](span_runtime::Scrubber) is off.
     #[must_use]
     pub fn query(mut self, is_recorded: bool) -> Self {
-        self.settings.query = is_recorded;
+        self.settings.asked.query = is_recorded;
         self
     }
 
@@ -35,12 +35,26 @@ impl ServerLayer {
     /// left out.
     #[must_use]
     pub fn headers<N: AsRef<str>>(mut self, recorded: impl IntoIterator<Item = N>) -> Self {
-        let recorded = recorded.into_iter().filter_map(|name| {
-            let name = HeaderName::from_bytes(name.as_ref().as_bytes()).ok()?;
-            let attribute = format!("{}{}", names::REQUEST_HEADER, name.as_str());
-            Some((name, attribute))
-        });
-        self.settings.headers = recorded.collect();
+        self.settings.asked.headers(recorded);
+        self
+    }
+
+    /// How the address of the client is found in what the server says of a connection, which a layer does not know by itself. It is
+    /// recorded as `client.address`, and sent with [`send_default_pii`](span_runtime::Options::send_default_pii) only.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    ///
+    /// use axum::extract::ConnectInfo;
+    ///
+    /// // It is there with `Router::into_make_service_with_connect_info::<SocketAddr>`.
+    /// let layer = span_integrations::axum::layer()
+    ///     .client_address(|extensions| Some(extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip()));
+    /// # let _: axum::Router = axum::Router::new().layer(layer);
+    /// ```
+    #[must_use]
+    pub fn client_address(mut self, find: fn(&Extensions) -> Option<IpAddr>) -> Self {
+        self.settings.client = Some(find);
         self
     }
 }
@@ -72,9 +86,8 @@ pub(crate) enum Named {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     named: Named,
-    query: bool,
-    /// With the names of their attributes.
-    headers: Arc<[(HeaderName, String)]>,
+    asked: Asked,
+    client: Option<fn(&Extensions) -> Option<IpAddr>>,
 }
 
 impl Settings {
@@ -128,7 +141,7 @@ impl Settings {
 
     fn describe<B>(&self, span: SpanBuilder, request: &Request<B>) -> SpanBuilder {
         let uri = request.uri();
-        let mut span = match self.named {
+        let span = match self.named {
             Named::Http { .. } => span
                 .attribute(names::HTTP_REQUEST_METHOD, request.method().as_str())
                 .attribute(names::URL_PATH, uri.path())
@@ -143,20 +156,13 @@ impl Settings {
             }
         };
         let host = || request.headers().get(HOST)?.to_str().ok();
-        let authority = uri.authority().map(Authority::as_str).or_else(host);
-        if let Some((address, port)) = authority.and_then(server_of) {
-            span = span.attribute(names::SERVER_ADDRESS, address).attribute(names::SERVER_PORT, port);
-        }
-        if self.query {
-            span = span.attribute(names::URL_QUERY, uri.query());
-        }
-        for (name, attribute) in &*self.headers {
-            let values: Vec<String> = request.headers().get_all(name).iter().map(text).collect();
-            if !values.is_empty() {
-                span = span.attribute(attribute.clone(), values.join(", "));
-            }
-        }
-        span
+        let client = self.client.and_then(|find| find(request.extensions()));
+        let head = Head {
+            authority: uri.authority().map(Authority::as_str).or_else(host),
+            query: uri.query(),
+            client: client.map(|address| address.to_string()),
+        };
+        self.asked.describe(span, head, |name| request.headers().get_all(name).iter().map(text).collect())
     }
 }
 

@@ -38,10 +38,11 @@
 //! | `url.scheme`, `server.address`, `server.port` | where the request says them: in its line, or in `host` |
 //! | `http.response.status_code` | of the response |
 //! | `error.type` | of an error that the service or the body gave, its type |
+//! | `client.address` | with [`client_address`](ServerLayer::client_address); sent with [`send_default_pii`](span_runtime::Options::send_default_pii) only |
 //! | `url.query` | with [`query`](ServerLayer::query): may be sensitive; the scrubber filters its values |
 //! | `http.request.header.<name>` | of those in [`headers`](ServerLayer::headers): may be sensitive; the scrubber filters what is secret by name |
 //!
-//! There is no `url.full`, because behind a proxy a server does not know it, and no address of the client, because a layer does not.
+//! There is no `url.full`, because behind a proxy a server does not know it.
 
 mod layer;
 mod service;
@@ -52,6 +53,7 @@ use layer::Settings;
 #[cfg(feature = "tonic")]
 pub(crate) use layer::service_and_method;
 pub use service::{ResponseFuture, Server};
+use span_runtime::register_integration;
 
 pub use crate::common::SpanBody;
 
@@ -65,6 +67,6 @@ const ORIGIN: &str = "auto.http.tower";
 /// # let _ = layer;
 /// ```
 pub fn layer() -> ServerLayer {
-    span_runtime::register_integration(NAME);
+    register_integration(NAME);
     ServerLayer::new(Named::Http { origin: ORIGIN, route: |_| None })
 }

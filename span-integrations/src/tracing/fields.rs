@@ -6,9 +6,11 @@ use std::fmt::Debug;
 
 use ::tracing::Metadata;
 use ::tracing::field::{Field, Visit};
-use span_runtime::{Key, SpanBuilder, SpanHandle, Status, TraceGuard, Value, continue_trace_with, names};
+use span_runtime::{
+    Key, SpanBuilder, SpanHandle, Status, TraceGuard, Value, continue_trace_with, debug, display, names,
+};
 
-use crate::common::error::failure;
+use crate::common::error::{failure, text_of};
 
 /// Whether a field of a span becomes an attribute.
 pub(super) type Choice<'c> = dyn Fn(&Metadata<'_>, &str) -> bool + 'c;
@@ -202,13 +204,14 @@ impl Visit for Reader<'_> {
                 self.value("error", key, value);
             }
         } else if self.wants(field.name()) {
-            self.text(field.name(), Cow::Owned(value.to_string()));
+            self.text(field.name(), Cow::Owned(text_of(&Value::of(display(value)))));
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.wants(field.name()) {
-            self.text(field.name(), Cow::Owned(format!("{value:?}")));
+            // Code of the user's, which may panic: `debug` knows of that.
+            self.text(field.name(), Cow::Owned(text_of(&Value::of(debug(value)))));
         }
     }
 }

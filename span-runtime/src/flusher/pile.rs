@@ -252,7 +252,13 @@ impl Pile {
 
     /// Packs a span.
     #[inline(always)]
-    pub(super) fn push_span(&mut self, record: &SpanRecord, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
+    pub(super) fn push_span(
+        &mut self,
+        record: &SpanRecord,
+        known: &mut Known,
+        privacy: Privacy<'_>,
+        spare: &mut Spare,
+    ) {
         if self.last.is_full() {
             self.turn_over(spare);
         }
