@@ -145,8 +145,8 @@ impl Way for Rings {
 struct Into<'a>(&'a Taken);
 
 impl hand_over::Sink<Item, ()> for Into<'_> {
-    fn take(&mut self, (): &mut (), item: hand_over::Taken<'_, Item>) {
-        self.0.take(item.into_inner());
+    fn take(&mut self, (): &mut (), item: Item) {
+        self.0.take(item);
     }
 }
 

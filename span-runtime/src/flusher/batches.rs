@@ -274,7 +274,7 @@ impl Batches {
 
     /// Adds a span.
     #[inline(always)]
-    pub(super) fn add_span(&mut self, record: &SpanRecord, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
+    pub(super) fn add_span(&mut self, record: SpanRecord, now: Instant, known: &mut Known, privacy: Privacy<'_>) {
         if self.current.as_ref().is_some_and(|(_, batch)| batch.is_full(self.full_bytes)) {
             self.renew();
         }

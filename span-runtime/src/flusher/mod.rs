@@ -24,7 +24,7 @@ use crossbeam_channel::Receiver;
 
 use crate::client::{Core, Load, LossReason, Report};
 use crate::clock::{Clock, UnixNanos};
-use crate::hand_over::{Consumer, Sink, Spent, Taken};
+use crate::hand_over::{Consumer, Sink, Spent};
 use crate::hook::Stage;
 use crate::integrations;
 use crate::propagation::ContextText;
@@ -580,16 +580,15 @@ struct Intake<'a> {
 
 impl Sink<Slot, Option<Arc<Segment>>> for Intake<'_> {
     #[inline(always)]
-    fn take(&mut self, segment: &mut Option<Arc<Segment>>, slot: Taken<'_, Slot>) {
-        // By itself, so that a span, which most slots are, is copied once: from its slot to where it waits.
-        if let Slot::Span(record) = &*slot {
-            let Some(segment) = segment else { return };
-            // Another chunk may have been in between, so this is said anew for each span; mostly it changes nothing.
-            self.batches.turn_to(segment);
-            self.batches.add_span(record, self.now, self.known, self.privacy);
-            return;
-        }
-        match slot.into_inner() {
+    fn take(&mut self, segment: &mut Option<Arc<Segment>>, slot: Slot) {
+        // Each kind by itself, so that a span, which most slots are, is copied once: from its chunk to where it waits.
+        match slot {
+            Slot::Span(record) => {
+                let Some(segment) = segment else { return };
+                // Another chunk may have been in between, so this is said anew for each span; mostly it changes nothing.
+                self.batches.turn_to(segment);
+                self.batches.add_span(record, self.now, self.known, self.privacy);
+            }
             Slot::Segment(next) => {
                 if next.wall_origin.load(Ordering::Relaxed) == 0 {
                     next.wall_origin.store(self.clock.wall_origin(), Ordering::Relaxed);

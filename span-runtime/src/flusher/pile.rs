@@ -57,9 +57,8 @@ const BY_SITE: u32 = 4;
 const ATTRIBUTE: u32 = 8;
 
 impl Waiting {
-    #[inline(always)]
-    fn new(record: &SpanRecord) -> Self {
-        let &SpanRecord { site, parent_id, end, start, span_id, thread, is_segment, error, by_site } = record;
+    fn new(record: SpanRecord) -> Self {
+        let SpanRecord { site, parent_id, end, start, span_id, thread, is_segment, error, by_site } = record;
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };
         let attributes_and_flags = flag(error, ERROR) | flag(is_segment, IS_SEGMENT) | flag(by_site, BY_SITE);
         Waiting { site, parent_id, end, start, span_id, thread, attributes_and_flags }
@@ -245,20 +244,14 @@ impl Pile {
     pub(super) fn push(&mut self, slot: Slot, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         match slot {
             Slot::Segment(segment) => self.turn_to(&segment),
-            Slot::Span(record) => self.push_span(&record, known, privacy, spare),
+            Slot::Span(record) => self.push_span(record, known, privacy, spare),
             rest => self.push_rest(rest, known, privacy),
         }
     }
 
     /// Packs a span.
     #[inline(always)]
-    pub(super) fn push_span(
-        &mut self,
-        record: &SpanRecord,
-        known: &mut Known,
-        privacy: Privacy<'_>,
-        spare: &mut Spare,
-    ) {
+    pub(super) fn push_span(&mut self, record: SpanRecord, known: &mut Known, privacy: Privacy<'_>, spare: &mut Spare) {
         if self.last.is_full() {
             self.turn_over(spare);
         }

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::ops::Deref;
 
 use super::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
@@ -88,17 +87,18 @@ impl<T> Chunk<T> {
     /// Takes every published item. Consumer only.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "below `published`, which is at most CAPACITY")]
-    pub(super) fn take_published(&self, mut take: impl FnMut(Taken<'_, T>)) -> usize {
+    pub(super) fn take_published(&self, mut take: impl FnMut(T)) -> usize {
         let taken = self.taken.load(Ordering::Relaxed); // written by this thread only
         // Acquire: pairs with the Release in `publish`, and in `close`, which may be what is read.
         let published = self.published.load(Ordering::Acquire) & !CLOSED;
         for index in taken..published {
+            // SAFETY: the slot is below `published`, so the producer initialised it and will not touch it again; it
+            // is not below `taken`, so it was not taken before. The caller is the one `Consumer`, or the last owner of the
+            // chunk, who drops it.
+            let item = self.slots[index as usize].with_mut(|slot| unsafe { (*slot).assume_init_read() });
             // Before the call: should `take` unwind, the item is not taken a second time.
             self.taken.store(index + 1, Ordering::Relaxed);
-            // SAFETY: the slot is below `published`, so the producer initialised it and will not touch it again before `reset`; it
-            // was not below `taken`, so it was not taken before. The caller is the one `Consumer`, or the last owner of the
-            // chunk, who drops it. Nobody else looks at the slot while the reference lives, which ends with the call.
-            self.slots[index as usize].with_mut(|slot| take(Taken(unsafe { &mut *slot })));
+            take(item);
         }
         (published - taken) as usize
     }
@@ -125,44 +125,10 @@ impl<T> Chunk<T> {
     }
 }
 
-/// An item that was taken and still stands in its slot, so that what looks at it there need not copy it first.
-///
-/// Invariant: the item is initialised, and nobody takes it a second time.
-pub(crate) struct Taken<'a, T>(&'a mut MaybeUninit<T>);
-
-impl<T> Taken<'_, T> {
-    /// The item.
-    #[inline(always)]
-    pub(crate) fn into_inner(self) -> T {
-        // SAFETY: by the invariant; `self` is forgotten, so that the item is not dropped as well.
-        let item = unsafe { self.0.assume_init_read() };
-        std::mem::forget(self);
-        item
-    }
-}
-
-impl<T> Deref for Taken<'_, T> {
-    type Target = T;
-
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: by the invariant.
-        unsafe { self.0.assume_init_ref() }
-    }
-}
-
-impl<T> Drop for Taken<'_, T> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: by the invariant; `into_inner` forgets what it took the item out of.
-        unsafe { self.0.assume_init_drop() };
-    }
-}
-
 impl<T> Drop for Chunk<T> {
     fn drop(&mut self) {
         // What the other end did comes before, by the shared pointer's count.
-        self.take_published(|item| drop(item));
+        self.take_published(drop);
     }
 }
 

@@ -40,7 +40,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use budget::Budget;
-pub(crate) use chunk::{CAPACITY, Taken};
+pub(crate) use chunk::CAPACITY;
 use chunk::{Chunk, SharedChunk};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use spent::{Again, MAGAZINE, Spent, way_back};
@@ -325,7 +325,7 @@ pub(crate) struct Consumer<T, C> {
 /// Where a drain puts what it takes.
 pub(crate) trait Sink<T, C> {
     /// Takes an item. `context` starts at its default in each chunk and is kept from item to item of it.
-    fn take(&mut self, context: &mut C, item: Taken<'_, T>);
+    fn take(&mut self, context: &mut C, item: T);
 
     /// Is called every few chunks: the memory of those is free again, what was taken from them is not.
     fn breathe(&mut self) {}

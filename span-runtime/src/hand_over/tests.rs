@@ -24,8 +24,8 @@ fn push<T>(producer: &mut Producer<T>, items: impl IntoIterator<Item = T>) -> Re
 }
 
 impl<T, C, F: FnMut(&mut C, T)> Sink<T, C> for F {
-    fn take(&mut self, context: &mut C, item: Taken<'_, T>) {
-        self(context, item.into_inner());
+    fn take(&mut self, context: &mut C, item: T) {
+        self(context, item);
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use loom::model::Builder;
 
-use super::{Budget, Consumer, Doorbell, NoRoom, Producer, Sink, Source, Taken, hand_over};
+use super::{Budget, Consumer, Doorbell, NoRoom, Producer, Sink, Source, hand_over};
 
 /// Runs a model with at most so many switches away from a thread that could go on. Where two threads' steps matter to each other, few
 /// switches suffice to show it; without a bound, models of three threads run for hours.
@@ -72,8 +72,7 @@ fn push(producer: &mut Producer<Item>, item: Item) -> Result<(), NoRoom> {
 struct Taken([Vec<usize>; 2]);
 
 impl Sink<Item, usize> for Taken {
-    fn take(&mut self, _: &mut usize, item: Taken<'_, Item>) {
-        let (producer, number) = item.into_inner();
+    fn take(&mut self, _: &mut usize, (producer, number): Item) {
         self.0[producer].push(number);
     }
 }
