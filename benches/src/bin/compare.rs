@@ -151,7 +151,10 @@ fn main() -> ExitCode {
         }
     };
     let wanted = arguments.next().unwrap_or_default();
-    let chosen = || WORKLOADS.iter().filter(|workload| workload.name.contains(&wanted));
+    // Those of which the name is a part, unless one has this very name.
+    let is_name = WORKLOADS.iter().any(|workload| workload.name == wanted);
+    let is_wanted = |name: &str| if is_name { name == wanted } else { name.contains(&wanted) };
+    let chosen = || WORKLOADS.iter().filter(|workload| is_wanted(workload.name));
 
     println!("{rounds} rounds; ns per span");
     println!("two readings of the clock: {:.1}; and a short owned text: {:.1}", floor(false), floor(true));
