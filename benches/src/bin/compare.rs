@@ -8,7 +8,8 @@
 //! A span that was dropped was not cheap, and neither is one that costs its time elsewhere. So beside the time of the
 //! threads that make the spans stand their CPU time, that of the whole process until everything is exported, and the share of the spans that
 //! the exporter was given. Ours writes its envelopes in full; the exporters of the others count what they are given and serialise nothing.
-//! The last rows are ours without serialising: with spans that the other side has asked not to be sent.
+//! The last rows are ours without serialising: with spans that the other side has asked not to be sent. Beside them stands what the process takes
+//! with fastrace in the same rounds.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -184,17 +185,28 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What ours costs the process when nothing is serialised.
+/// What ours costs the process when nothing is serialised, and fastrace in the same rounds.
 fn without_serialising(rounds: usize) {
     let mut ours = Streaming::default();
     ours.install();
     ours.limit();
+    let mut others = peers::all();
+    others.retain(|peer| peer.name() == "fastrace");
+    others.iter_mut().for_each(|peer| peer.install());
     println!("\nspan-runtime, nothing serialised");
     for (name, requests, shape) in
         [("requests of 10", 1_000, Shape::Children(10)), ("requests of 100", 100, Shape::Children(100))]
     {
         let workload = Workload { name, shape, requests, threads: None };
-        let samples: Vec<Sample> = (0..=rounds).map(|_| measure(&ours, &workload)).collect();
+        let (mut samples, mut of_others) = (Vec::new(), Vec::new());
+        // The first of each warms.
+        for _ in 0..=rounds {
+            samples.push(measure(&ours, &workload));
+            of_others.extend(others.iter().map(|peer| measure(&**peer, &workload)));
+        }
+        let process = |samples: &[Sample]| median(samples.iter().map(|sample| sample.process).collect());
         row(name, &samples[1..], f64::NAN);
+        let of_others = process(of_others.get(1..).unwrap_or_default());
+        println!("    of the process, {:.2} of fastrace's {of_others:.1}", process(&samples[1..]) / of_others);
     }
 }

@@ -222,24 +222,20 @@ impl Batches {
 
     /// The open batch of the trace, or a new one.
     fn take_or_open(&mut self, segment: &Arc<Segment>, trace: u128) -> (u32, Box<Batch>) {
-        let place = self.traces.get(&trace).and_then(|of| of.open);
-        let batch = place.and_then(|place| self.open.get_mut(place as usize)?.take());
-        match (place, batch) {
-            (Some(place), Some(batch)) => (place, batch),
-            _ => self.open_another(segment),
+        let Batches { traces, open, free, .. } = self;
+        let of = traces.entry(trace).or_default();
+        if let Some(place) = of.open {
+            if let Some(batch) = open.get_mut(place as usize).and_then(Option::take) {
+                return (place, batch);
+            }
         }
-    }
-
-    /// Opens a batch, for which there is none yet.
-    fn open_another(&mut self, segment: &Arc<Segment>) -> (u32, Box<Batch>) {
-        let batch = self.new_batch(segment);
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.open.push(None);
+        let place = free.pop().unwrap_or_else(|| {
+            open.push(None);
             // Batches take hundreds of bytes each: there is no memory for 2^32.
-            self.open.len() as u32 - 1
+            open.len() as u32 - 1
         });
-        self.traces.entry(batch.trace).or_default().open = Some(place);
-        (place, batch)
+        of.open = Some(place);
+        (place, self.new_batch(segment))
     }
 
     fn new_batch(&mut self, segment: &Arc<Segment>) -> Box<Batch> {
@@ -306,7 +302,7 @@ impl Batches {
             if let Some(segment) = batch.segment().cloned() {
                 self.free.push(place);
                 self.enqueue(batch);
-                self.current = Some(self.open_another(&segment));
+                self.current = Some(self.take_or_open(&segment, segment.trace().id.as_u128()));
             }
         }
     }

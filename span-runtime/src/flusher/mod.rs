@@ -113,6 +113,8 @@ pub(crate) struct Flusher {
     trace: Vec<u8>,
     segment: SegmentText,
     hook: Option<Stage>,
+    /// Until when the server wants to be spared, as far as is known.
+    paused_until: Option<Instant>,
     /// When the health of the pipeline was looked at.
     monitored: Instant,
     threads: Threads,
@@ -156,6 +158,7 @@ impl Flusher {
             trace: Vec::new(),
             segment: SegmentText::default(),
             hook,
+            paused_until: None,
             monitored: now,
             threads: Threads::new(),
             waiters: Vec::new(),
@@ -343,7 +346,7 @@ impl Flusher {
 
     /// The batch, unless the server wants to be spared: then it is dropped, before any more work is put into it. (behaviour 52)
     fn unless_paused(&mut self, batch: Box<Batch>, now: Instant) -> Option<Box<Batch>> {
-        if self.transport.limits().spans_until(now).is_none() {
+        if !self.is_paused(now) {
             return Some(batch);
         }
         self.batches.discharge(batch.charged());
@@ -352,13 +355,21 @@ impl Flusher {
         None
     }
 
+    /// Whether the server wants to be spared. A pause only ever gets longer, so that one which is known is not asked for again.
+    fn is_paused(&mut self, now: Instant) -> bool {
+        if self.paused_until.is_none_or(|until| until <= now) {
+            self.paused_until = self.transport.limits().spans_until(now);
+        }
+        self.paused_until.is_some()
+    }
+
     /// Looks at the health of the pipeline, and has fewer traces sampled while it is bad. (behaviour 27)
     fn monitor(&mut self, now: Instant) {
         if self.core.settings.enable_backpressure_handling
             && now.saturating_duration_since(self.monitored) >= MONITOR_EVERY
         {
             self.monitored = now;
-            let limited = self.transport.limits().spans_until(now).is_some();
+            let limited = self.is_paused(now);
             self.core.adapt(!limited && !self.core.budget.is_over());
         }
     }
