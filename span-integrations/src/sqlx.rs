@@ -57,7 +57,7 @@ use std::task::{Context, Poll, ready};
 
 use ::sqlx::error::BoxDynError;
 use ::sqlx::pool::PoolConnection;
-use ::sqlx::{Connection, Describe, Either, Error, Execute, Executor, Pool, SqlStr, Transaction};
+use ::sqlx::{Connection, Describe, Either, Error, Execute, Executor, Pool, SqlSafeStr, SqlStr, Transaction};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -207,6 +207,18 @@ impl<DB: ::sqlx::Database> Traced<Pool<DB>> {
         let begun = command(&self.database, "BEGIN", self.inner.begin()).await?;
         Ok(self.same(begun))
     }
+
+    /// Begins a transaction by this statement, as [`Pool::begin_with`] does: SQLite with several connections wants `BEGIN IMMEDIATE`
+    /// where a transaction writes what it has read.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn begin_with(&self, statement: impl SqlSafeStr) -> Result<Traced<Transaction<'static, DB>>, Error> {
+        let statement = statement.into_sql_str();
+        let begun = command(&self.database, statement.clone().as_str(), self.inner.begin_with(statement)).await?;
+        Ok(self.same(begun))
+    }
 }
 
 impl<T: Connected> Traced<T> {
@@ -219,6 +231,20 @@ impl<T: Connected> Traced<T> {
         let connection = self.inner.connection();
         let name = if connection.is_in_transaction() { "SAVEPOINT" } else { "BEGIN" };
         let begun = command(&self.database, name, connection.begin()).await?;
+        Ok(Traced { inner: begun, database: Arc::clone(&self.database) })
+    }
+
+    /// Begins a transaction by this statement, as [`Connection::begin_with`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn begin_with(
+        &mut self,
+        statement: impl SqlSafeStr,
+    ) -> Result<Traced<Transaction<'_, T::Database>>, Error> {
+        let (connection, statement) = (self.inner.connection(), statement.into_sql_str());
+        let begun = command(&self.database, statement.clone().as_str(), connection.begin_with(statement)).await?;
         Ok(Traced { inner: begun, database: Arc::clone(&self.database) })
     }
 }
@@ -510,6 +536,7 @@ fn kind(error: &Error) -> Cow<'_, str> {
         Error::PoolClosed => "pool closed",
         Error::WorkerCrashed => "worker crashed",
         Error::BeginFailed => "begin failed",
+        Error::InvalidSavePointStatement => "invalid savepoint",
         _ => "other",
     };
     Cow::Borrowed(kind)

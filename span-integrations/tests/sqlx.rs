@@ -105,6 +105,30 @@ fn pools_connections_and_transactions_of_sqlite() {
 }
 
 #[test]
+fn a_transaction_may_begin_by_a_statement_of_its_own() {
+    let harness = Harness::new();
+    block_on(async {
+        let pool = sqlite().await;
+        pool.begin_with("BEGIN IMMEDIATE").await.expect("there is a connection").commit().await.expect("it is open");
+        let mut connection = pool.acquire().await.expect("there is a connection");
+        let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await.expect("nobody else has it");
+        // Inside of a transaction there are savepoints only.
+        assert!(transaction.begin_with("BEGIN").await.is_err());
+        transaction.rollback().await.expect("it is open");
+    });
+    let shown = ["db.operation.name", "error.type"];
+    let expected = "\
+request
+  BEGIN IMMEDIATE db.operation.name=\"BEGIN\"
+  COMMIT db.operation.name=\"COMMIT\"
+  BEGIN EXCLUSIVE db.operation.name=\"BEGIN\"
+  BEGIN [error] db.operation.name=\"BEGIN\" error.type=\"invalid savepoint\"
+  ROLLBACK db.operation.name=\"ROLLBACK\"
+";
+    assert_eq!(harness.text(&shown), expected);
+}
+
+#[test]
 fn pools_connections_and_transactions_of_postgresql() {
     let harness = Harness::new();
     let is_there = block_on(async {
