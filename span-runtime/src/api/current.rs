@@ -23,6 +23,17 @@ use crate::record::{Details, Site};
 /// ```
 ///
 /// If there is none, what is returned records nothing.
+///
+/// What is awaited comes first. In `current_span().set_attribute("rows", rows.await)` what was found is held across the `.await`, and the
+/// future is not `Send`; of that a web framework may say no more than that something is no handler.
+///
+/// ```
+/// # use span_runtime::current_span;
+/// async fn load(rows: impl Future<Output = u64>) {
+///     let rows = rows.await;
+///     current_span().set_attribute("rows", rows);
+/// }
+/// ```
 #[cfg_attr(feature = "legacy", track_caller)]
 pub fn current_span() -> CurrentSpan {
     let which = match context::current() {
