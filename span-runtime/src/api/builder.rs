@@ -141,15 +141,14 @@ impl InactiveSpanBuilder {
 /// What can be told of a start at once: that it records nothing, or is only to be counted.
 #[inline(always)]
 pub(crate) fn begin_at_once(parent: &Parent) -> Option<SpanGuard> {
-    if !global::any() {
-        return Some(SpanGuard::nothing());
-    }
+    // First, as it is there for as long as there is somebody who counts.
     if matches!(parent.0, ParentKind::Current | ParentKind::OnlyCurrent) {
         if let Some(word) = fast::start_unsampled() {
             return Some(SpanGuard::packed((0, word)));
         }
     }
-    (matches!(parent.0, ParentKind::OnlyCurrent) && fast::is_empty()).then(SpanGuard::nothing)
+    let is_nothing = !global::any() || matches!(parent.0, ParentKind::OnlyCurrent) && fast::is_empty();
+    is_nothing.then(SpanGuard::nothing)
 }
 
 /// Starts a span on top of this thread's stack. What `details` holds is taken.
