@@ -59,6 +59,8 @@ pub(crate) struct Log {
     bad: AtomicBool,
     /// Goes up with each change of the weather.
     edition: AtomicU64,
+    /// The server is going, and waits for what hangs: that goes on, also if it has begun to hang just now.
+    leaving: AtomicBool,
 }
 
 impl Log {
@@ -81,6 +83,7 @@ impl Log {
             requests: AtomicU64::new(0),
             bad: AtomicBool::new(false),
             edition: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +111,17 @@ impl Log {
 
     fn edition(&self) -> u64 {
         self.edition.load(Ordering::Acquire)
+    }
+
+    /// Whether what began to hang in this weather still does.
+    fn hangs(&self, edition: u64) -> bool {
+        self.edition() == edition && !self.leaving.load(Ordering::Acquire)
+    }
+
+    fn leave(&self, endpoint: Option<Endpoint>) {
+        self.leaving.store(true, Ordering::Release);
+        drop(endpoint);
+        self.leaving.store(false, Ordering::Release);
     }
 
     fn draw(&self) -> Fault {
@@ -215,7 +229,7 @@ fn serve(log: &Log, stream: &TcpStream) -> io::Result<()> {
             }
             Fault::TakeNothing => {
                 let edition = log.edition();
-                while log.edition() == edition {
+                while log.hangs(edition) {
                     thread::sleep(Duration::from_millis(5));
                 }
             }
@@ -272,7 +286,7 @@ fn answer(log: &Log, mut stream: &TcpStream, fault: Fault) -> (Outcome, io::Resu
         Fault::EndlessHead => {
             let edition = log.edition();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-            while log.edition() == edition && stream.write_all(b"X-Header: and another\r\n").is_ok() {
+            while log.hangs(edition) && stream.write_all(b"X-Header: and another\r\n").is_ok() {
                 thread::sleep(Duration::from_millis(1));
             }
             (Outcome::Taken, Ok(false))
@@ -320,7 +334,7 @@ fn after(log: &Log, mut stream: &TcpStream, fault: Fault) -> io::Result<()> {
 fn hang(log: &Log, mut stream: &TcpStream) -> io::Result<()> {
     let edition = log.edition();
     stream.set_read_timeout(Some(Duration::from_millis(10)))?;
-    while log.edition() == edition {
+    while log.hangs(edition) {
         match stream.read(&mut [0; 64]) {
             Ok(0) => break,
             Ok(_) => {}
@@ -361,7 +375,7 @@ impl Weather {
 
     /// Nobody listens until it clears up.
     pub(crate) fn go_away(&self) {
-        drop(lock(&self.endpoint).take());
+        self.log.leave(lock(&self.endpoint).take());
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -403,9 +417,8 @@ fn change(
             return;
         }
         if rng.f64() < gone {
-            // What hangs goes on, so that its thread ends.
             log.change(true);
-            drop(endpoint.take());
+            log.leave(endpoint.take());
         } else {
             log.change(rng.f64() < 0.8);
             endpoint.get_or_insert_with(|| listen(addr, log));
