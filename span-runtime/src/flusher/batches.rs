@@ -318,7 +318,7 @@ impl Batches {
         let Some((place, mut batch)) = self.current.take() else { return };
         // Most often there is nothing to come when the segment's span is there.
         if batch.ending {
-            batch.pile.settle(&mut self.spare);
+            batch.pile.settle();
         }
         self.charge(&mut batch);
         if batch.is_full(self.full_bytes) {
@@ -339,6 +339,7 @@ impl Batches {
 
     /// Makes a batch due that was open, and is no more.
     fn enqueue(&mut self, mut batch: Box<Batch>) {
+        batch.pile.complete(&mut self.spare);
         self.last_number += 1;
         batch.number = self.last_number;
         let of = self.traces.entry(batch.trace).or_default();

@@ -28,6 +28,9 @@ const SPANS: usize = 32;
 /// Attributes in a block, unless a single span has more.
 const ITEMS: usize = 8 * SPANS;
 
+/// Of so many piles the size is remembered.
+const LAST: usize = 4;
+
 /// What share of the byte bound may be empty blocks, which are kept for the next piles: half a MiB of 64. Memory that was just given back
 /// costs a page fault to get again.
 const SPARE_SHARE: usize = 128;
@@ -127,8 +130,8 @@ pub(super) struct Spare {
     blocks: Vec<Block>,
     /// How many it keeps.
     most: usize,
-    /// Spans and attributes in the first block of the last pile that was complete.
-    first: (usize, usize),
+    /// Spans and attributes in the first block of the last piles that were complete.
+    firsts: [(usize, usize); LAST],
     segments: Spent<Arc<Segment>>,
 }
 
@@ -136,7 +139,7 @@ impl Spare {
     /// None yet, and never more than a small share of this bound.
     pub(super) fn within(limit: usize, segments: Spent<Arc<Segment>>) -> Self {
         const BLOCK: usize = SPANS * size_of::<Waiting>() + ITEMS * size_of::<Packed>();
-        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, first: (0, 0), segments }
+        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, firsts: [(0, 0); LAST], segments }
     }
 
     /// One for spans that have as many attributes as those of the block before.
@@ -187,9 +190,20 @@ pub(super) struct Pile {
 }
 
 impl Pile {
-    /// An empty one with as much room as one before took: most requests are like another.
+    /// An empty one with as much room as the smallest of the last took: most requests are like another, and where they are not, those that
+    /// are small and stay open should not have the room of large ones.
     pub(super) fn sized(spare: &Spare) -> Self {
-        Pile { last: Block::with_room(spare.first.0, spare.first.1), ..Pile::default() }
+        let least = |of: fn(&(usize, usize)) -> usize| spare.firsts.iter().map(of).min().unwrap_or_default();
+        Pile { last: Block::with_room(least(|first| first.0), least(|first| first.1)), ..Pile::default() }
+    }
+
+    /// Remembers how large it is, now that nothing more comes.
+    pub(super) fn complete(&self, spare: &mut Spare) {
+        spare.firsts.rotate_right(1);
+        spare.firsts[0] = match self.full.first() {
+            Some(full) => (SPANS, full.items.len()),
+            None => (self.last.spans.len(), self.last.items.len()),
+        };
     }
 
     /// Empties it, and keeps the memory of its blocks.
@@ -323,13 +337,9 @@ impl Pile {
     }
 
     /// Gives back the room that nothing is in, for when nothing more is likely to come.
-    pub(super) fn settle(&mut self, spare: &mut Spare) {
+    pub(super) fn settle(&mut self) {
         // The blocks before the last are as full as they get.
         let Block { spans, items } = &mut self.last;
-        spare.first = match self.full.last() {
-            Some(full) => (SPANS, full.items.len()),
-            None => (spans.len(), items.len()),
-        };
         let has_much = |length: usize, capacity: usize| capacity > length + length / 8;
         if has_much(spans.len(), spans.capacity()) {
             spans.shrink_to_fit();
@@ -481,7 +491,8 @@ mod tests {
             for slot in slots {
                 pile.push(slot, &mut known, privacy, &mut spare);
             }
-            pile.settle(&mut spare);
+            pile.complete(&mut spare);
+            pile.settle();
             assert_eq!(pile.iter().count(), number);
             for ((at, packet), record) in pile.iter().enumerate().zip(&records) {
                 assert_eq!(&format!("{:?}", packet.record), record);
