@@ -268,4 +268,137 @@ mod tests {
         assert!(text.len() <= MOST_BYTES && text.contains("sentry-x=1"));
         assert!(!read(&text).is_foreign());
     }
+
+    // behaviour 29
+    #[test]
+    fn control_characters_are_malformed_wherever_a_member_is_read() {
+        for control in ['\0', '\n', '\r', '\x0b', '\x1f', '\x7f', '\u{80}', '\u{85}', '\u{9f}'] {
+            for text in
+                ["a={}", "{}=1", "a=1{}", "a=1,{}", "a=1,{},", "sentry-x={}", "sentry-{}=1", "sentry-x=1;p={}", "é={}"]
+            {
+                let text = text.replace("{}", &control.to_string());
+                assert_eq!(Baggage::parse(&text), None, "{text:?}");
+            }
+        }
+        // A tabulator is a blank, and what looks like a control character to those who look at bytes is none.
+        for text in ["a=1\t2", "sentry-x=1\t2", "sentry-x=\u{a0}", "a=\u{2085}\u{7f9f}", "sentry-x=é"] {
+            assert_eq!(read(text).to_string(), text);
+        }
+        assert_eq!(read("sentry-x=%00%0a").get("x"), Some("\0\n"), "encoded it does no harm");
+    }
+
+    // behaviour 29
+    #[test]
+    fn what_is_beyond_the_bounds_is_not_looked_at() {
+        let most = (0..MOST_MEMBERS).map(|at| format!("sentry-k{at}={at}, ,")).collect::<String>();
+        for beyond in ["malformed", "a=\n", "sentry-x=%", "sentry-k1=2", "=", "é\u{85}"] {
+            assert_eq!(read(&format!("{most}{beyond}")), read(&most), "{beyond:?}");
+            assert_eq!(Baggage::parse(&format!("{beyond},{most}")), None, "{beyond:?}");
+            let long = format!("a={},{beyond}", "y".repeat(MOST_BYTES - 2));
+            assert_eq!(read(&long).others().count(), 1, "{beyond:?}");
+        }
+    }
+
+    // behaviour 30
+    #[test]
+    fn properties_and_blanks_are_no_part_of_a_value() {
+        let cases = [
+            ("sentry-x=1;p=2;q", "x", "1"),
+            ("sentry-x\t = \t1 \t;p=%zz", "x", "1"),
+            ("sentry-x=;p=1", "x", ""),
+            ("sentry-x=", "x", ""),
+            ("sentry-x=  ;", "x", ""),
+            ("sentry-x=%3b%20;p", "x", "; "),
+            ("sentry-x=a=b=;=", "x", "a=b="),
+            ("sentry-x=a b", "x", "a b"),
+            ("sentry- x=1", " x", "1"),
+            ("sentry-x;p=1", "x;p", "1"),
+            ("sentry-sentry-x=1", "sentry-x", "1"),
+            ("sentry-x=\"1, 2\"", "x", "\"1"),
+        ];
+        for (text, key, value) in cases {
+            let (text, rest) = text.split_once(',').unwrap_or((text, ""));
+            assert_eq!(read(&format!(" {text}\t,")).sampling_context().collect::<Vec<_>>(), [(key, value)], "{text:?}");
+            assert_eq!(read(text).to_string(), text);
+            assert_eq!(Baggage::parse(&format!("{text},{rest}")).is_none(), !rest.is_empty(), "{text:?}");
+        }
+    }
+
+    // behaviours 29, 30
+    #[test]
+    fn only_what_is_encoded_is_decoded_and_only_once() {
+        let cases = [
+            ("sentry-x=%2525", "%25"),
+            ("sentry-%78=%c3%A9", "é"),
+            ("sentry-x=é%20é", "é é"),
+            ("sentry-x=%F0%9F%A6%80", "\u{1f980}"),
+            ("sentry-x=%2C%3D%3B", ",=;"),
+            ("sentry-x=+", "+"),
+        ];
+        for (text, value) in cases {
+            assert_eq!((read(text).get("x"), read(text).to_string().as_str()), (Some(value), text));
+        }
+        // Cut off, too long, a surrogate, and half of it encoded.
+        for broken in ["%c3", "%c3%", "%c3%2", "%80", "%c0%80", "%ed%a0%80", "%f8%88%80%80%80", "%c3é", "é%a9", "% 41"]
+        {
+            assert_eq!(Baggage::parse(&format!("sentry-x={broken}")), None, "{broken}");
+            assert_eq!(Baggage::parse(&format!("sentry-{broken}=1")), None, "{broken}");
+            let properties = format!("sentry-x=1;p={broken}");
+            assert_eq!(read(&properties).to_string(), properties);
+            let others = format!("x={broken}");
+            assert_eq!(read(&others).others().collect::<Vec<_>>(), [others.as_str()]);
+        }
+    }
+
+    // behaviours 29, 30
+    #[test]
+    fn keys_are_the_same_if_they_are_so_decoded() {
+        let twice = [
+            ("sentry-a=1,b=2,sentry-%61=1", "sentry-a=1,b=2"),
+            ("sentry-%61=%31;p,sentry-a=1;q", "sentry-%61=%31;p"),
+            ("a=1,a=2,a=1", "a=1,a=2,a=1"),
+            ("sentry-a=1,Sentry-a=2,sentry-A=3", "sentry-a=1,sentry-A=3,Sentry-a=2"),
+            ("%73entry-a=1,sentry=2,sentry-a=3", "sentry-a=3,%73entry-a=1,sentry=2"),
+        ];
+        for (text, written) in twice {
+            assert_eq!(read(text).to_string(), written);
+        }
+        for text in ["sentry-a=1,sentry-%61=2", "sentry-a=,sentry-a=%00", "sentry-a=1,sentry-b=1,sentry-a=11"] {
+            assert_eq!(Baggage::parse(text), None, "{text}");
+        }
+    }
+
+    // behaviour 30
+    #[test]
+    fn what_is_set_stands_in_the_place_of_what_was_there() {
+        let mut baggage = read("o=1,sentry-a=%31;p,sentry-b=2,sentry-c=3,sentry-%64=4");
+        for value in ["10", "", "é, ;"] {
+            baggage.set("b", value);
+            assert_eq!(baggage.get("b"), Some(value));
+        }
+        baggage.set("d", "5");
+        baggage.set("e%", "6");
+        let text = "sentry-a=%31;p,sentry-b=%C3%A9%2C%20%3B,sentry-c=3,sentry-d=5,sentry-e%25=6";
+        assert_eq!(baggage.to_string(), format!("{text},o=1"));
+        baggage.take_others(read("sentry-a=7,p=1,q=2;r"));
+        assert_eq!(baggage.to_string(), format!("{text},p=1,q=2;r"));
+        assert_eq!(baggage.others().collect::<Vec<_>>(), ["p=1", "q=2;r"]);
+        let context = [("a", "1"), ("b", "é, ;"), ("c", "3"), ("d", "5"), ("e%", "6")];
+        assert_eq!(baggage.sampling_context().collect::<Vec<_>>(), context);
+        assert_eq!(baggage.clone().without_others(), read(text));
+    }
+
+    // behaviour 30
+    #[test]
+    fn two_are_equal_if_they_say_the_same_in_the_same_words() {
+        let text = "sentry-a=1;p,sentry-b=%c3%a9,c=d";
+        assert_eq!(read(text), read("c=d , sentry-a=1;p,,sentry-b=%c3%a9,sentry-a=1"));
+        for other in ["sentry-a=1,sentry-b=%c3%a9,c=d", "sentry-b=%c3%a9,sentry-a=1;p,c=d", "sentry-a=1;p,c=d"] {
+            assert_ne!(read(text), read(other));
+        }
+        assert_ne!(read(text), read(&format!("{text},e=f")));
+        assert_ne!(read("sentry-b=%c3%a9"), read("sentry-b=é"), "the same value in other words");
+        let made: Baggage = [("a", "2"), ("b", "é"), ("", "x"), ("a", "1")].into_iter().collect();
+        assert_eq!(made, read("sentry-a=1,sentry-b=%C3%A9"));
+    }
 }
