@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -34,38 +35,26 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// assert_eq!(baggage.others().collect::<Vec<_>>(), ["tenant=7;secret"]);
 /// assert_eq!(baggage.to_string(), "sentry-release=shop%401.4,sentry-a-b=1,tenant=7;secret");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub struct Baggage {
+    /// Sentry's members as they stand in a header, one behind the other, and those keys and values that stand there encoded.
+    text: String,
     sentry: Vec<Member>,
     others: Vec<String>,
 }
 
-/// One of Sentry's members.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One of Sentry's members, by where its parts are in the text of all.
+#[derive(Debug, Clone)]
 struct Member {
-    /// Without the prefix.
-    key: String,
-    value: String,
     /// As it stands in a header, with the prefix.
-    text: String,
+    whole: Range<usize>,
+    /// Without the prefix.
+    key: Range<usize>,
+    value: Range<usize>,
 }
 
-impl Member {
-    fn new(key: &str, value: &str) -> Self {
-        let text = format!("{PREFIX}{}={}", utf8_percent_encode(key, ENCODED), utf8_percent_encode(value, ENCODED));
-        Member { key: key.into(), value: value.into(), text }
-    }
-
-    /// Reads what stands behind the prefix.
-    fn parse(text: &str, key: &str, value: &str) -> Option<Self> {
-        // Properties belong to the member and are no part of the value.
-        let value = value.split(';').next().unwrap_or_default().trim_matches(BLANKS);
-        let (key, value) = (decode(key)?, decode(value)?);
-        (!key.is_empty()).then(|| Member { key: key.into(), value: value.into(), text: text.into() })
-    }
-}
-
-const BLANKS: [char; 2] = [' ', '\t'];
+/// So many members have room at once: a context that an SDK made has no more.
+const USUAL_MEMBERS: usize = 10;
 
 impl Baggage {
     /// Reads a header. `None` if it is malformed: a member without a `=` or a key, a control character, or one of Sentry's members
@@ -75,44 +64,100 @@ impl Baggage {
     pub fn parse(text: &str) -> Option<Self> {
         // A comma is one byte, so that the cut is between two characters.
         let text = text.get(..within_bounds(text.as_bytes()))?;
+        let is_plain = is_plain(text);
         let mut baggage = Baggage::default();
-        let members = text.split(',').map(|member| member.trim_matches(BLANKS)).filter(|member| !member.is_empty());
+        let members = text.split(',').map(trimmed).filter(|member| !member.is_empty());
         for member in members.take(MOST_MEMBERS) {
-            if member.chars().any(|character| character.is_control() && character != '\t') {
+            if !is_plain && member.chars().any(|character| character.is_control() && character != '\t') {
                 return None;
             }
             let (key, value) = member.split_once('=')?;
-            let key = key.trim_matches(BLANKS);
+            let key = trimmed_end(key);
             if key.is_empty() {
                 return None;
             }
-            let Some(key) = key.strip_prefix(PREFIX) else {
-                baggage.others.push(member.into());
-                continue;
-            };
-            let member = Member::parse(member, key, value)?;
-            match baggage.get(&member.key) {
-                None => baggage.sentry.push(member),
-                Some(value) if value == member.value => {}
-                Some(_) => return None,
+            match key.strip_prefix(PREFIX) {
+                Some(key) => {
+                    if baggage.sentry.is_empty() {
+                        baggage.make_room(text.len());
+                    }
+                    baggage.take(member, key, value)?;
+                }
+                None => baggage.others.push(member.into()),
             }
         }
         Some(baggage)
     }
 
+    fn make_room(&mut self, bytes: usize) {
+        // What is decoded is shorter than what it is decoded from, and little of a header is encoded.
+        self.text.reserve(bytes + bytes / 4);
+        self.sentry.reserve(USUAL_MEMBERS);
+    }
+
+    /// Takes over one of Sentry's members, with its key behind the prefix and what stands behind the `=`.
+    fn take(&mut self, member: &str, key: &str, behind: &str) -> Option<()> {
+        let whole = self.append(member);
+        let key = self.decoded(whole.start + PREFIX.len(), key)?;
+        let start = whole.end - trimmed_start(behind).len();
+        // Properties belong to the member and are no part of the value.
+        let value = trimmed_start(behind).split(';').next().unwrap_or_default();
+        let value = self.decoded(start, trimmed_end(value))?;
+        let (key_text, value_text) = (self.part(&key), self.part(&value));
+        if key_text.is_empty() {
+            return None;
+        }
+        match self.get(key_text) {
+            None => self.sentry.push(Member { whole, key, value }),
+            Some(there) if there == value_text => self.text.truncate(whole.start),
+            Some(_) => return None,
+        }
+        Some(())
+    }
+
+    /// Where a part is that stands in the text from there on, decoded. `None` if it cannot be.
+    fn decoded(&mut self, start: usize, part: &str) -> Option<Range<usize>> {
+        match decode(part)? {
+            Cow::Borrowed(part) => Some(start..start + part.len()),
+            Cow::Owned(part) => Some(self.append(&part)),
+        }
+    }
+
+    fn append(&mut self, part: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(part);
+        start..self.text.len()
+    }
+
+    /// Appends a part, encoded, and says where it stands as it was, if nothing had to be encoded.
+    fn append_encoded(&mut self, part: &str) -> Option<Range<usize>> {
+        let start = self.text.len();
+        self.text.extend(utf8_percent_encode(part, ENCODED));
+        (self.text.len() - start == part.len()).then(|| start..self.text.len())
+    }
+
+    fn part(&self, part: &Range<usize>) -> &str {
+        self.text.get(part.clone()).unwrap_or_default()
+    }
+
     /// The value of one of Sentry's members, by its key without the prefix.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.sentry.iter().find(|member| member.key == key).map(|member| member.value.as_str())
+        self.sentry.iter().find(|member| self.part(&member.key) == key).map(|member| self.part(&member.value))
     }
 
     /// Sentry's members, without the prefix and decoded: a trace's dynamic sampling context.
     pub fn sampling_context(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.sentry.iter().map(|member| (member.key.as_str(), member.value.as_str()))
+        self.sentry.iter().map(|member| (self.part(&member.key), self.part(&member.value)))
     }
 
     /// The members of others, as they came.
     pub fn others(&self) -> impl Iterator<Item = &str> {
         self.others.iter().map(String::as_str)
+    }
+
+    /// All members as they stand in a header, Sentry's first.
+    fn members(&self) -> impl Iterator<Item = &str> {
+        self.sentry.iter().map(|member| self.part(&member.whole)).chain(self.others())
     }
 
     /// Whether there is nothing of Sentry's in it.
@@ -122,8 +167,17 @@ impl Baggage {
 
     /// Sets one of Sentry's members, in the place of the one with the same key.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
-        let member = Member::new(key, value);
-        match self.sentry.iter_mut().find(|there| there.key == key) {
+        let start = self.text.len();
+        self.text.push_str(PREFIX);
+        let encoded_key = self.append_encoded(key);
+        self.text.push('=');
+        let encoded_value = self.append_encoded(value);
+        let whole = start..self.text.len();
+        let place = self.sentry.iter().position(|there| self.part(&there.key) == key);
+        let key_part = encoded_key.unwrap_or_else(|| self.append(key));
+        let value_part = encoded_value.unwrap_or_else(|| self.append(value));
+        let member = Member { whole, key: key_part, value: value_part };
+        match place.and_then(|place| self.sentry.get_mut(place)) {
             Some(there) => *there = member,
             None => self.sentry.push(member),
         }
@@ -150,12 +204,50 @@ pub(crate) fn within_bounds(text: &[u8]) -> usize {
     text.get(..=MOST_BYTES).and_then(|text| text.iter().rposition(|&byte| byte == b',')).unwrap_or(0)
 }
 
+/// Whether there are only characters in it that are no control characters and no others that have to be looked at more closely. Without a
+/// branch, so that the compiler takes many at a time.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'))
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trimmed_start(text: &str) -> &str {
+    let start = text.bytes().position(|byte| !is_blank(byte)).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
+}
+
+fn trimmed_end(text: &str) -> &str {
+    let end = text.bytes().rposition(|byte| !is_blank(byte)).map_or(0, |last| last + 1);
+    text.get(..end).unwrap_or_default()
+}
+
+fn trimmed(text: &str) -> &str {
+    trimmed_end(trimmed_start(text))
+}
+
+impl PartialEq for Baggage {
+    /// Whether both say the same in the same words.
+    fn eq(&self, other: &Self) -> bool {
+        self.sentry.len() == other.sentry.len() && self.members().eq(other.members())
+    }
+}
+
+impl Eq for Baggage {}
+
+impl fmt::Debug for Baggage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.members()).finish()
+    }
+}
+
 impl fmt::Display for Baggage {
     /// As a header, Sentry's members first, within the bounds: what does not fit is left out from the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let members = self.sentry.iter().map(|member| member.text.as_str()).chain(self.others());
         let mut length = 0;
-        for (at, member) in members.take(MOST_MEMBERS).enumerate() {
+        for (at, member) in self.members().take(MOST_MEMBERS).enumerate() {
             let comma = usize::from(at > 0);
             length += comma + member.len();
             if length > MOST_BYTES {
@@ -181,9 +273,12 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Baggage {
     }
 }
 
-/// Undoes percent-encoding. `None` if it is none, or none of UTF-8.
+/// Undoes percent-encoding. `None` if it is none, or none of UTF-8. What is not encoded is borrowed.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     let mut rest = text.as_bytes();
+    if !rest.contains(&b'%') {
+        return Some(Cow::Borrowed(text));
+    }
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         let digits = rest.get(at + 1..at + 3)?;
         if !digits.iter().all(u8::is_ascii_hexdigit) {
