@@ -25,7 +25,8 @@ use crate::segment::Trace;
 /// }
 /// ```
 pub fn new_trace() -> TraceScope {
-    TraceScope { trace: Arc::new(Trace::scope(&mut Generator::seeded())) }
+    let trace = context::with(|local| local.begin_trace()).flatten();
+    TraceScope { trace: Arc::new(trace.unwrap_or_else(|| Trace::scope(&mut Generator::seeded()))) }
 }
 
 /// Continues the trace that the headers of a request or a message name; the segments inside of its scope belong to it, and share the
@@ -90,8 +91,7 @@ pub struct TraceScope {
 
 impl TraceScope {
     fn continuing(incoming: Option<Incoming>) -> Self {
-        let core = context::runtime();
-        let welcome = |incoming: &Incoming| core.as_ref().is_none_or(|core| core.settings.welcomes(incoming));
+        let welcome = |incoming: &Incoming| context::runtime().is_none_or(|core| core.settings.welcomes(incoming));
         match incoming.filter(welcome) {
             Some(incoming) => TraceScope { trace: Arc::new(Trace::continued(incoming)) },
             None => new_trace(),

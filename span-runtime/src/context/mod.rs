@@ -424,6 +424,18 @@ impl Local {
         }
     }
 
+    /// Begins a trace for a scope, with this thread's ids. `None` where they may be those of a process that this one was forked from, which is
+    /// where there is no runtime of this process.
+    pub(crate) fn begin_trace(&mut self) -> Option<Trace> {
+        if !self.runtime()?.is_ours() {
+            return None;
+        }
+        if self.global.take_renewed() {
+            self.ids = None;
+        }
+        Some(Trace::scope(self.ids.get_or_insert_with(Generator::seeded)))
+    }
+
     /// What goes out with a request that is made here: from inside of a span, or else of a trace.
     fn headers(&mut self) -> Headers {
         for entry in self.stack.iter() {
