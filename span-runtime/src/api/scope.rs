@@ -7,7 +7,7 @@ use super::InContext;
 use super::carry::What;
 use crate::attributes::{AttributeValue, Key};
 use crate::context::{self, Entry};
-use crate::ids::{Generator, TraceId};
+use crate::ids::TraceId;
 use crate::propagation::{Incoming, TraceHeaders};
 use crate::record::Attribute;
 use crate::segment::Trace;
@@ -25,8 +25,7 @@ use crate::segment::Trace;
 /// }
 /// ```
 pub fn new_trace() -> TraceScope {
-    let trace = context::with(|local| local.begin_trace()).flatten();
-    TraceScope { trace: Arc::new(trace.unwrap_or_else(|| Trace::scope(&mut Generator::seeded()))) }
+    TraceScope { trace: Arc::new(context::begin_trace()) }
 }
 
 /// Continues the trace that the headers of a request or a message name; the segments inside of its scope belong to it, and share the

@@ -424,18 +424,6 @@ impl Local {
         }
     }
 
-    /// Begins a trace for a scope, with this thread's ids. `None` where they may be those of a process that this one was forked from, which is
-    /// where there is no runtime of this process.
-    pub(crate) fn begin_trace(&mut self) -> Option<Trace> {
-        if !self.runtime()?.is_ours() {
-            return None;
-        }
-        if self.global.take_renewed() {
-            self.ids = None;
-        }
-        Some(Trace::scope(self.ids.get_or_insert_with(Generator::seeded)))
-    }
-
     /// What goes out with a request that is made here: from inside of a span, or else of a trace.
     fn headers(&mut self) -> Headers {
         for entry in self.stack.iter() {
@@ -876,6 +864,21 @@ pub(crate) fn headers(url: Option<&str>) -> TraceHeaders {
         }
         _ => TraceHeaders::default(),
     }
+}
+
+/// Begins a trace for a scope.
+pub(crate) fn begin_trace() -> Trace {
+    let begin = |local: &mut Local| {
+        // Where there is no runtime of this process, the thread's ids may be those of the one that it was forked from.
+        if !local.runtime()?.is_ours() {
+            return None;
+        }
+        if local.global.take_renewed() {
+            local.ids = None;
+        }
+        Some(Trace::scope(local.ids.get_or_insert_with(Generator::seeded)))
+    };
+    with(begin).flatten().unwrap_or_else(|| Trace::scope(&mut Generator::seeded()))
 }
 
 /// The runtime of what starts here without a parent.
