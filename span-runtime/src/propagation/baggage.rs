@@ -64,15 +64,15 @@ impl Baggage {
     pub fn parse(text: &str) -> Option<Self> {
         // A comma is one byte, so that the cut is between two characters.
         let text = text.get(..within_bounds(text.as_bytes()))?;
-        let is_plain = is_plain(text);
+        let has = Has::of(text);
         let mut baggage = Baggage::default();
         let members = text.split(',').map(trimmed).filter(|member| !member.is_empty());
         for member in members.take(MOST_MEMBERS) {
-            if !is_plain && member.chars().any(|character| character.is_control() && character != '\t') {
+            if has.controls && member.chars().any(|character| character.is_control() && character != '\t') {
                 return None;
             }
-            let (key, value) = member.split_once('=')?;
-            let key = trimmed_end(key);
+            let sign = member.bytes().position(|byte| byte == b'=')?;
+            let key = trimmed_end(member.get(..sign)?);
             if key.is_empty() {
                 return None;
             }
@@ -81,7 +81,7 @@ impl Baggage {
                     if baggage.sentry.is_empty() {
                         baggage.make_room(text.len());
                     }
-                    baggage.take(member, key, value)?;
+                    baggage.take(member, key, sign, &has)?;
                 }
                 None => baggage.others.push(member.into()),
             }
@@ -95,21 +95,26 @@ impl Baggage {
         self.sentry.reserve(USUAL_MEMBERS);
     }
 
-    /// Takes over one of Sentry's members, with its key behind the prefix and what stands behind the `=`.
-    fn take(&mut self, member: &str, key: &str, behind: &str) -> Option<()> {
+    /// Takes over one of Sentry's members, with its key behind the prefix, and where its `=` is.
+    fn take(&mut self, member: &str, key: &str, sign: usize, has: &Has) -> Option<()> {
         let whole = self.append(member);
-        let key = self.decoded(whole.start + PREFIX.len(), key)?;
-        let start = whole.end - trimmed_start(behind).len();
+        let behind = member.get(sign + 1..)?;
+        let key_start = whole.start + PREFIX.len();
+        let value_start = whole.end - trimmed_start(behind).len();
         // Properties belong to the member and are no part of the value.
-        let value = trimmed_start(behind).split(';').next().unwrap_or_default();
-        let value = self.decoded(start, trimmed_end(value))?;
-        let (key_text, value_text) = (self.part(&key), self.part(&value));
-        if key_text.is_empty() {
+        let value = if has.semicolons { behind.split(';').next()? } else { behind };
+        let value = trimmed(value);
+        let (key, value) = if has.percents && member.contains('%') {
+            (self.decoded(key_start, key)?, self.decoded(value_start, value)?)
+        } else {
+            (key_start..key_start + key.len(), value_start..value_start + value.len())
+        };
+        if key.is_empty() {
             return None;
         }
-        match self.get(key_text) {
+        match self.get(self.part(&key)) {
             None => self.sentry.push(Member { whole, key, value }),
-            Some(there) if there == value_text => self.text.truncate(whole.start),
+            Some(there) if there == self.part(&value) => self.text.truncate(whole.start),
             Some(_) => return None,
         }
         Some(())
@@ -204,10 +209,27 @@ pub(crate) fn within_bounds(text: &[u8]) -> usize {
     text.get(..=MOST_BYTES).and_then(|text| text.iter().rposition(|&byte| byte == b',')).unwrap_or(0)
 }
 
-/// Whether there are only characters in it that are no control characters and no others that have to be looked at more closely. Without a
-/// branch, so that the compiler takes many at a time.
-fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'))
+/// What of a header has to be looked for in its members, because it is somewhere. Most have little of it.
+struct Has {
+    /// Control characters, or such as could be some.
+    controls: bool,
+    semicolons: bool,
+    percents: bool,
+}
+
+impl Has {
+    fn of(text: &str) -> Self {
+        Has {
+            controls: any(text, |byte| !matches!(byte, b' '..=b'~')),
+            semicolons: any(text, |byte| byte == b';'),
+            percents: any(text, |byte| byte == b'%'),
+        }
+    }
+}
+
+/// Whether a text has such a byte. Without a branch, so that the compiler takes many at a time.
+fn any(text: &str, is_one: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |any, byte| any | is_one(byte))
 }
 
 fn is_blank(byte: u8) -> bool {
