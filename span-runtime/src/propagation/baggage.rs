@@ -37,7 +37,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// ```
 #[derive(Clone, Default)]
 pub struct Baggage {
-    /// Sentry's members as they stand in a header, one behind the other, and those keys and values that stand there encoded.
+    /// Sentry's members as they stand in a header, and behind each the key and the value, decoded, if they are encoded there.
     text: String,
     sentry: Vec<Member>,
     others: Vec<String>,
@@ -86,13 +86,18 @@ impl Baggage {
                 None => baggage.others.push(member.into()),
             }
         }
+        if baggage.text.len() < baggage.text.capacity() / 2 {
+            // Most of the header was not Sentry's, and a trace has this for as long as it lives.
+            baggage.text.shrink_to_fit();
+        }
         Some(baggage)
     }
 
+    /// Makes room for the first of Sentry's members in a header of so many bytes, and for those behind it.
     fn make_room(&mut self, bytes: usize) {
         // What is decoded is shorter than what it is decoded from, and little of a header is encoded.
-        self.text.reserve(bytes + bytes / 4);
-        self.sentry.reserve(USUAL_MEMBERS);
+        self.text = String::with_capacity(bytes + bytes / 4);
+        self.sentry = Vec::with_capacity(USUAL_MEMBERS);
     }
 
     /// Takes over one of Sentry's members, with its key behind the prefix, and where its `=` is.
