@@ -138,6 +138,7 @@ pub fn envelope(input: &[u8]) {
             thread: 0,
             is_segment: at == 0,
             error: pieces.byte() % 2 == 0,
+            by_site: false,
         };
         let start = UnixNanos(now.0 - u64::from(pieces.byte()) * 1000);
         let (attributes, rare) = (&*attributes, rare.as_ref());

@@ -143,7 +143,7 @@ impl Baggage {
     fn append_encoded(&mut self, part: &str) -> Option<Range<usize>> {
         let start = self.text.len();
         self.text.extend(utf8_percent_encode(part, ENCODED));
-        (self.text.len() - start == part.len()).then(|| start..self.text.len())
+        (self.text.len() - start == part.len()).then_some(start..self.text.len())
     }
 
     fn part(&self, part: &Range<usize>) -> &str {
