@@ -38,15 +38,11 @@ impl fmt::Display for ParseIdError {
 
 impl std::error::Error for ParseIdError {}
 
+/// Reads exactly so many digits, 32 at most, that are not all zero.
 fn parse_hex(text: &str, digits: usize) -> Result<u128, ParseIdError> {
-    let error = || ParseIdError { digits, given: text.chars().take(40).collect() };
-    if text.len() != digits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(error());
-    }
-    match u128::from_str_radix(text, 16) {
-        Ok(id) if id != 0 => Ok(id),
-        _ => Err(error()),
-    }
+    let append = |id: u128, byte: u8| Some(id << 4 | u128::from(char::from(byte).to_digit(16)?));
+    let id = if text.len() == digits { text.bytes().try_fold(0, append) } else { None };
+    id.filter(|&id| id != 0).ok_or_else(|| ParseIdError { digits, given: text.chars().take(40).collect() })
 }
 
 impl TraceId {

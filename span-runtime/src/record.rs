@@ -315,6 +315,9 @@ impl Given {
     }
 }
 
+/// So many attributes have room at once in a list that has no memory yet. Those of a request would otherwise move twice.
+const USUAL_ATTRIBUTES: usize = 8;
+
 /// What can change about a span while it is open.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Details {
@@ -335,7 +338,12 @@ impl Details {
     pub(crate) fn set(&mut self, key: Key, value: Value) {
         match self.attributes.iter_mut().find(|attribute| attribute.key == key) {
             Some(attribute) => attribute.value = value,
-            None => self.attributes.push(Attribute { key, value }),
+            None => {
+                if self.attributes.capacity() == 0 {
+                    self.attributes.reserve(USUAL_ATTRIBUTES);
+                }
+                self.attributes.push(Attribute { key, value });
+            }
         }
     }
 

@@ -235,7 +235,7 @@ impl Segment {
 
     /// The sampling context of its trace, which is settled now if it was not before.
     pub(crate) fn dsc(&self) -> &Dsc {
-        self.trace().dsc.get_or_init(|| Dsc::freeze(&self.core.settings, self))
+        self.trace().dsc.get_or_init(|| Dsc::freeze(self))
     }
 
     /// Appends that as the header `trace` of envelopes.

@@ -285,6 +285,17 @@ fn a_child_that_was_forked_can_start_a_runtime_of_its_own() {
     assert_eq!(traces.len(), 303, "each is a trace of its own");
 }
 
+// behaviours 12, 42, 47
+#[test]
+fn traces_that_begin_on_both_sides_of_a_fork_are_not_the_same() {
+    let ended = Ended::by("fork_and_begin_traces");
+    ended.assert_exited(Some(0));
+    let expected = [["before the fork"; 1].as_slice(), &["of a child"; 4], &["of the parent"; 2]].concat();
+    assert_eq!(ended.names(), expected, "{}", ended.said);
+    let traces: HashSet<_> = ended.spans().into_iter().map(|span| span.trace_id).collect();
+    assert_eq!(traces.len(), 7, "each is a trace of its own");
+}
+
 // behaviour 47
 #[test]
 fn a_fork_while_other_threads_hold_locks_leaves_nobody_waiting() {

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use span_runtime::propagation::{Baggage, SentryTrace, Traceparent};
 use span_runtime::{
-    Instrument, Options, Pattern, Runtime, SpanId, TraceHeaders, continue_trace, continue_trace_with, new_trace,
-    start_span, trace_headers, trace_headers_for,
+    Instrument, Options, Pattern, Runtime, SpanId, TraceHeaders, TraceScope, continue_trace, continue_trace_with,
+    new_trace, start_span, trace_headers, trace_headers_for,
 };
 use span_tests::Harness;
 
@@ -141,6 +141,50 @@ fn the_context_of_a_head_is_settled_late() {
     drop(segment);
     assert_eq!(baggage(&trace_headers()), dsc, "and stays, for the next segments of the trace as well");
     harness.finish();
+}
+
+// behaviour 32
+#[test]
+fn what_is_settled_is_told_by_whoever_is_asked_and_where_no_runtime_is() {
+    let harness = Harness::with(|options| {
+        options
+            .traces_sample_rate(1.0)
+            .release("shop@1")
+            .environment("a, b")
+            .org_id("7")
+            .dsn("https://0123456789abcdef0123456789abcdef@errors.example/1")
+    });
+    let scope = new_trace();
+    {
+        let _entered = scope.enter();
+        start_span("GET /é/{id}").start().end();
+    }
+    // Nobody has asked for headers when it is settled, by what is sent.
+    assert!(harness.runtime().flush(span_tests::SOON));
+    let sent = harness.transport().envelopes()[0].header["trace"].clone();
+    let outside = |scope: &TraceScope| {
+        let scope = scope.clone();
+        std::thread::spawn(move || scope.trace_headers()).join().expect("headers")
+    };
+    let headers = outside(&scope);
+    let told = serde_json::to_value(baggage(&headers)).expect("a map");
+    assert_eq!(told, sent);
+    assert_eq!((&told["environment"], &told["transaction"]), (&"a, b".into(), &"GET /é/{id}".into()));
+    assert_eq!((&told["release"], &told["org_id"]), (&"shop@1".into(), &"7".into()));
+    let another = Harness::with(|options| options.traces_sample_rate(0.5).release("another@2"));
+    assert_eq!(scope.trace_headers(), headers, "another runtime does not put its own into it");
+    another.finish();
+
+    // Asked for first when the runtime that settled it is gone.
+    let late = new_trace();
+    {
+        let _entered = late.enter();
+        start_span("late").start().end();
+    }
+    assert!(harness.runtime().flush(span_tests::SOON));
+    let sent = harness.transport().envelopes()[1].header["trace"].clone();
+    harness.finish();
+    assert_eq!(serde_json::to_value(baggage(&outside(&late))).expect("a map"), sent);
 }
 
 // behaviour 32

@@ -7,7 +7,7 @@ use super::InContext;
 use super::carry::What;
 use crate::attributes::{AttributeValue, Key};
 use crate::context::{self, Entry};
-use crate::ids::{Generator, TraceId};
+use crate::ids::TraceId;
 use crate::propagation::{Incoming, TraceHeaders};
 use crate::record::Attribute;
 use crate::segment::Trace;
@@ -25,7 +25,7 @@ use crate::segment::Trace;
 /// }
 /// ```
 pub fn new_trace() -> TraceScope {
-    TraceScope { trace: Arc::new(Trace::scope(&mut Generator::seeded())) }
+    TraceScope { trace: Arc::new(context::begin_trace()) }
 }
 
 /// Continues the trace that the headers of a request or a message name; the segments inside of its scope belong to it, and share the
@@ -90,8 +90,7 @@ pub struct TraceScope {
 
 impl TraceScope {
     fn continuing(incoming: Option<Incoming>) -> Self {
-        let core = context::runtime();
-        let welcome = |incoming: &Incoming| core.as_ref().is_none_or(|core| core.settings.welcomes(incoming));
+        let welcome = |incoming: &Incoming| context::runtime().is_none_or(|core| core.settings.welcomes(incoming));
         match incoming.filter(welcome) {
             Some(incoming) => TraceScope { trace: Arc::new(Trace::continued(incoming)) },
             None => new_trace(),

@@ -29,6 +29,7 @@ use crossbeam_channel::Sender;
 use crate::TraceLifecycle;
 use crate::context;
 use crate::hand_over::{Again, Budget, Doorbell, Source};
+use crate::propagation::ProcessContext;
 use crate::record::{Details, Site, Slot};
 use crate::sampling::{MOST_HALVINGS, StartAttributes};
 use crate::segment::{Segment, Trace};
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     /// The trace that the process as a whole belongs to, if it was started with one. (behaviour 28)
     pub(crate) continued: Option<Arc<Trace>>,
+    pub(crate) process_context: Arc<ProcessContext>,
     /// Whether spans that stream are recorded: tracing is on, and the lifecycle is theirs.
     traces: bool,
     closed: AtomicBool,
@@ -112,6 +114,7 @@ impl Core {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             traces: settings.is_tracing() && settings.trace_lifecycle == TraceLifecycle::Stream,
             continued: settings.continued.clone().map(|incoming| Arc::new(Trace::continued(incoming))),
+            process_context: Arc::new(ProcessContext::new(&settings)),
             closed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             halvings: AtomicU32::new(0),

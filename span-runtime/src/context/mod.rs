@@ -866,6 +866,21 @@ pub(crate) fn headers(url: Option<&str>) -> TraceHeaders {
     }
 }
 
+/// Begins a trace for a scope.
+pub(crate) fn begin_trace() -> Trace {
+    let begin = |local: &mut Local| {
+        // Where there is no runtime of this process, the thread's ids may be those of the one that it was forked from.
+        if !local.runtime()?.is_ours() {
+            return None;
+        }
+        if local.global.take_renewed() {
+            local.ids = None;
+        }
+        Some(Trace::scope(local.ids.get_or_insert_with(Generator::seeded)))
+    };
+    with(begin).flatten().unwrap_or_else(|| Trace::scope(&mut Generator::seeded()))
+}
+
 /// The runtime of what starts here without a parent.
 pub(crate) fn runtime() -> Option<Arc<Core>> {
     with(|local| local.runtime()).flatten()

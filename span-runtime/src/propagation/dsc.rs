@@ -1,17 +1,18 @@
 //! The dynamic sampling context of a trace. (behaviours 30, 32, 43)
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::Baggage;
 use crate::client::Settings;
 use crate::protocol::{json, write_context};
-use crate::segment::{Segment, Trace, TraceRef};
+use crate::segment::{Segment, Trace};
 
 /// A sampling context that does not change any more.
 #[derive(Debug)]
 pub(crate) struct Dsc {
     context: Context,
+    process: Arc<ProcessContext>,
     /// For the header `baggage` of requests, once one was asked for: most traces never leave the process.
     baggage: OnceLock<Box<str>>,
 }
@@ -24,6 +25,24 @@ enum Context {
     Came(Box<Baggage>),
     /// What was known here when it was settled, beside what never changes.
     Made { sample_rate: Option<f64>, sampled: bool, transaction: Option<Cow<'static, str>> },
+}
+
+/// What is the same for all traces that begin in a process. Apart from the settings, because a trace may be asked for its headers when the
+/// runtime that settled its context is gone.
+#[derive(Debug)]
+pub(crate) struct ProcessContext {
+    public_key: String,
+    /// What stands behind the random number.
+    behind_rand: Vec<(&'static str, String)>,
+}
+
+impl ProcessContext {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        ProcessContext {
+            public_key: settings.dsn.public_key().to_owned(),
+            behind_rand: constant(settings).map(|(key, value)| (key, value.to_owned())).collect(),
+        }
+    }
 }
 
 /// What of the header `trace` is the same for all traces that begin in a process.
@@ -66,24 +85,14 @@ fn constant(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
 
 impl Dsc {
     /// That of the trace of a segment, as it stands: which came with the trace, or is made of what is known now.
-    pub(crate) fn freeze(settings: &Settings, segment: &Segment) -> Self {
-        let trace = segment.trace();
-        let dsc = Dsc { context: Context::of(settings, segment), baggage: OnceLock::new() };
-        if matches!(segment.trace, TraceRef::Shared(_)) {
-            // It may be asked for where there is no segment, and so no settings.
-            dsc.baggage(settings, trace);
-        }
-        dsc
+    pub(crate) fn freeze(segment: &Segment) -> Self {
+        let context = Context::of(&segment.core.settings, segment);
+        Dsc { context, process: Arc::clone(&segment.core.process_context), baggage: OnceLock::new() }
     }
 
-    /// For the header `baggage`.
-    pub(crate) fn baggage(&self, settings: &Settings, trace: &Trace) -> &str {
-        self.baggage.get_or_init(|| self.context.baggage(settings, trace).into())
-    }
-
-    /// The same, if it is there: in a trace that segments share it is.
-    pub(super) fn made_baggage(&self) -> Option<&str> {
-        self.baggage.get().map(|baggage| &**baggage)
+    /// For the header `baggage` of requests, of the trace whose it is.
+    pub(crate) fn baggage(&self, trace: &Trace) -> &str {
+        self.baggage.get_or_init(|| self.context.baggage(&self.process, trace).into())
     }
 
     /// Appends it as the header `trace` of envelopes.
@@ -141,12 +150,12 @@ impl Context {
         }
     }
 
-    fn baggage(&self, settings: &Settings, trace: &Trace) -> String {
+    fn baggage(&self, process: &ProcessContext, trace: &Trace) -> String {
         match self {
             Context::AsItCame => trace.incoming().map(Baggage::to_string).unwrap_or_default(),
             Context::Came(baggage) => baggage.to_string(),
             Context::Made { sample_rate, sampled, transaction } => {
-                let mut baggage = undecided(settings, trace);
+                let mut baggage = undecided(process, trace);
                 if let Some(rate) = sample_rate {
                     baggage.set("sample_rate", &rate.to_string());
                 }
@@ -161,11 +170,8 @@ impl Context {
 }
 
 /// What is known of a trace that began here before its first segment.
-pub(super) fn undecided(settings: &Settings, trace: &Trace) -> Baggage {
-    let own = [
-        ("trace_id", trace.id.to_string()),
-        ("public_key", settings.dsn.public_key().to_owned()),
-        ("sample_rand", format!("{:.6}", trace.sample_rand)),
-    ];
-    own.into_iter().chain(constant(settings).map(|(key, value)| (key, value.to_owned()))).collect()
+pub(super) fn undecided(process: &ProcessContext, trace: &Trace) -> Baggage {
+    let (id, rand) = (trace.id.to_string(), format!("{:.6}", trace.sample_rand));
+    let own = [("trace_id", id.as_str()), ("public_key", &process.public_key), ("sample_rand", &rand)];
+    own.into_iter().chain(process.behind_rand.iter().map(|(key, value)| (*key, value.as_str()))).collect()
 }

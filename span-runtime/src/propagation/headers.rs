@@ -59,11 +59,7 @@ impl TraceHeaders {
     pub(crate) fn of_span(segment: &Arc<Segment>, span_id: SpanId) -> Self {
         let trace_id = segment.trace().id;
         let header = SentryTrace { trace_id, span_id, sampled: Some(segment.sampled) };
-        Self::new(
-            Some(&segment.core),
-            header,
-            segment.dsc().baggage(&segment.core.settings, segment.trace()).to_owned(),
-        )
+        Self::new(Some(&segment.core), header, segment.dsc().baggage(segment.trace()).to_owned())
     }
 
     /// From inside of a trace, where there is no span.
@@ -72,10 +68,10 @@ impl TraceHeaders {
         let header = SentryTrace { trace_id: trace.id, span_id: origin.span_id, sampled: origin.sampled };
         let incoming = trace.incoming().filter(|incoming| !incoming.is_foreign());
         let baggage = match (trace.dsc(), incoming, core) {
-            (Some(dsc), ..) => dsc.made_baggage().unwrap_or_default().to_owned(),
+            (Some(dsc), ..) => dsc.baggage(trace).to_owned(),
             (None, Some(incoming), _) => incoming.to_string(),
             // Not frozen: the first segment will know more.
-            (None, None, Some(core)) => undecided(&core.settings, trace).to_string(),
+            (None, None, Some(core)) => undecided(&core.process_context, trace).to_string(),
             (None, None, None) => String::new(),
         };
         Self::new(core, header, baggage)

@@ -57,7 +57,7 @@ impl Texts {
         let traceparent = self.traceparent.as_deref().filter(|bytes| whole(bytes)).and_then(text);
         let named = baggage.get("trace_id").map(|id| id.parse::<TraceId>().ok());
         let incoming = |trace_id, parent_id, sampled, believed: bool| {
-            let baggage = if believed { baggage.clone() } else { Baggage::default() };
+            let baggage = if believed { baggage } else { Baggage::default() };
             Some(Incoming { trace_id, parent_id, sampled, baggage })
         };
         if let Some(header) = sentry_trace.and_then(SentryTrace::parse) {

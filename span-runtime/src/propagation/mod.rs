@@ -20,7 +20,7 @@ mod sentry_trace;
 mod traceparent;
 
 pub use baggage::Baggage;
-pub(crate) use dsc::{ContextText, Dsc};
+pub(crate) use dsc::{ContextText, Dsc, ProcessContext};
 pub use headers::TraceHeaders;
 pub(crate) use incoming::Incoming;
 pub use sentry_trace::SentryTrace;

@@ -27,20 +27,16 @@ impl SentryTrace {
     /// believed as a whole or not at all.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
-        // Three parts of 32, 16 and 1 characters, and the signs between.
-        if text.len() > 32 + 1 + 16 + 1 + 1 {
-            return None;
-        }
-        let mut parts = text.split('-');
-        let trace_id = parts.next()?.parse().ok()?;
-        let span_id = parts.next()?.parse().ok()?;
-        let sampled = match parts.next() {
-            None => None,
-            Some("1") => Some(true),
-            Some("0") => Some(false),
-            Some(_) => return None,
+        // 32, 16 and 1 digits, and the signs between, which are no digits.
+        let (trace_id, rest) = text.split_at_checked(32)?;
+        let (span_id, rest) = rest.strip_prefix('-')?.split_at_checked(16)?;
+        let sampled = match rest {
+            "" => None,
+            "-1" => Some(true),
+            "-0" => Some(false),
+            _ => return None,
         };
-        parts.next().is_none().then_some(SentryTrace { trace_id, span_id, sampled })
+        Some(SentryTrace { trace_id: trace_id.parse().ok()?, span_id: span_id.parse().ok()?, sampled })
     }
 }
 

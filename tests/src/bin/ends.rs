@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, mem, panic, process, thread};
 
 use span_runtime::transport::{Response, Transport, TransportError};
-use span_runtime::{Guard, Options, Span, SpanGuard, SpanHandle, Stats, init, start_span};
+use span_runtime::{Guard, Options, Span, SpanGuard, SpanHandle, Stats, TraceScope, init, new_trace, start_span};
 
 span_runtime::lifecycle!(stream);
 
@@ -195,6 +195,7 @@ fn main() {
         "fork_and_leave" => forks::leave(),
         "fork_and_go_on" => forks::go_on(),
         "fork_and_start_anew" => forks::start_anew(),
+        "fork_and_begin_traces" => forks::begin_traces(),
         "fork_in_a_crowd" => forks::in_a_crowd(),
         other => panic!("there is no end called {other}"),
     }
@@ -407,6 +408,34 @@ mod forks {
         let (sent, stats) = guard.expect("it is the child's that was taken").close(SOON);
         assert!(sent, "{stats:?}");
         assert_eq!((stats.started, stats.sent), (101, 101), "{stats:?}");
+    }
+
+    pub(super) fn begin_traces() {
+        let mut guard = Some(start());
+        let segment = |scope: TraceScope, name: &'static str| {
+            let _entered = scope.enter();
+            start_span(name).start().end();
+        };
+        segment(new_trace(), "before the fork");
+        let children = ["first", "second"].map(|_| {
+            let Some(child) = forked() else {
+                // The runtime that is installed is the parent's still.
+                let before = new_trace();
+                drop(guard.take());
+                let guard = start();
+                segment(before, "of a child");
+                segment(new_trace(), "of a child");
+                let (sent, stats) = guard.close(SOON);
+                assert!(sent, "{stats:?}");
+                process::exit(CODE);
+            };
+            child
+        });
+        segment(new_trace(), "of the parent");
+        segment(new_trace(), "of the parent");
+        children.into_iter().for_each(await_child);
+        let (sent, stats) = guard.expect("it is the child's that was taken").close(SOON);
+        assert!(sent, "{stats:?}");
     }
 
     /// Wants all that another thread may have held at the fork.
