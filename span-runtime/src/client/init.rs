@@ -12,13 +12,9 @@ use super::settings::Resolved;
 use super::{Core, InitError, Options, Stats, exit, global};
 use crate::context::{self, Entry};
 use crate::flusher::{Command, Flusher};
-use crate::hand_over::{Budget, Doorbell, hand_over, way_back};
+use crate::hand_over::{Budget, Doorbell, hand_over};
 use crate::hook::Stage;
-use crate::segment::Segment;
 use crate::transport;
-
-/// What share of the byte bound may be segments that wait to be used again: of 64 MiB one.
-const SPENT_SHARE: usize = 64;
 
 /// A span runtime: its flusher, its transport, and what they buffer.
 ///
@@ -68,17 +64,16 @@ impl Runtime {
         let budget = Arc::new(Budget::new(settings.max_buffer_bytes));
         let doorbell = Arc::new(Doorbell::default());
         let (source, consumer) = hand_over(Arc::clone(&budget), Arc::clone(&doorbell));
-        let (spent, again) = way_back(budget.limit() / SPENT_SHARE / size_of::<Segment>(), Arc::clone(&doorbell));
         let (control, commands) = unbounded();
         let destination =
             transport.as_ref().map_or_else(|| settings.dsn.redacted(), |_| "a transport of its own".into());
         let transport = transport.map_or_else(|| transport::over_http(&settings), Ok)?;
-        let core = Arc::new(Core::new(settings, source, again, budget, doorbell, control));
+        let core = Arc::new(Core::new(settings, source, budget, doorbell, control));
         let sender = transport::Sender::start(transport, Arc::clone(&core)).map_err(InitError::Thread)?;
         let shutdown_timeout = core.settings.shutdown_timeout;
         let hook = core.settings.before_send_span.clone().map(|hook| Stage::start(hook, Arc::clone(&core)));
         let hook = hook.transpose().map_err(InitError::Thread)?;
-        let flusher = Flusher::new(Arc::clone(&core), consumer, spent, commands, sender, hook);
+        let flusher = Flusher::new(Arc::clone(&core), consumer, commands, sender, hook);
         let flusher = std::thread::Builder::new()
             .name("span-flusher".into())
             .spawn(move || flusher.run())

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::{Core, LossReason, Thread, fork};
 use crate::clock::Reading;
-use crate::hand_over::{MAGAZINE, NoRoom, Producer};
+use crate::hand_over::{NoRoom, Producer};
 use crate::ids::Generator;
 use crate::open::OpenSpan;
 use crate::record::{Attribute, Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
@@ -110,12 +110,15 @@ pub(crate) struct Lane {
     /// The address of the segment that the last slots of the open chunk belong to. Only compared: the chunk keeps that segment alive
     /// for as long as it is open, so no other can have its address.
     last_segment: usize,
-    /// Segments to be used next; blank.
+    /// Segments that began and ended here and were never sent, to be used next; blank.
     segments: Vec<Arc<Segment>>,
     /// Bytes that were taken from the budget for what spans have on the heap, and are not used yet. The flusher gives back what it finds
     /// at the spans.
     prepaid: usize,
 }
+
+/// The most segments that a thread keeps for the next: more are not open at once on the stack of most.
+const KEEP_SEGMENTS: usize = 4;
 
 /// So many bytes are taken from the budget at once, so that threads with small texts do not meet at it for each span.
 const PREPAY: usize = 4096;
@@ -156,7 +159,7 @@ impl Lane {
     /// Begins a segment in a trace of its own, about which this rate decides.
     #[inline]
     pub(crate) fn begin_segment(&mut self, ids: &mut Generator, rate: f64, site: &'static Callsite) -> Arc<Segment> {
-        if let Some(mut segment) = self.segments.pop().or_else(|| self.load_segments()) {
+        if let Some(mut segment) = self.segments.pop() {
             // Nobody else has it.
             if let Some(own) = Arc::get_mut(&mut segment) {
                 own.begin(ids, rate, site.name(), site.name_source());
@@ -168,15 +171,9 @@ impl Lane {
         Arc::new(own)
     }
 
-    #[cold]
-    fn load_segments(&mut self) -> Option<Arc<Segment>> {
-        self.segments = self.core.spent.take()?;
-        self.segments.pop()
-    }
-
     /// Keeps a segment for the next, if nobody has it any more.
     pub(crate) fn keep_segment(&mut self, mut segment: Arc<Segment>) {
-        if self.segments.len() < MAGAZINE && Segment::clear(&mut segment) {
+        if self.segments.len() < KEEP_SEGMENTS && Segment::clear(&mut segment) {
             self.segments.push(segment);
         }
     }

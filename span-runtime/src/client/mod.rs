@@ -28,11 +28,11 @@ use crossbeam_channel::Sender;
 
 use crate::TraceLifecycle;
 use crate::context;
-use crate::hand_over::{Again, Budget, Doorbell, Source};
+use crate::hand_over::{Budget, Doorbell, Source};
 use crate::propagation::ProcessContext;
 use crate::record::{Details, Site, Slot};
 use crate::sampling::{MOST_HALVINGS, StartAttributes};
-use crate::segment::{Segment, Trace};
+use crate::segment::Trace;
 
 pub use error::InitError;
 pub use init::{Guard, Runtime, RuntimeGuard, flush, init, stats};
@@ -62,8 +62,6 @@ pub(crate) struct Core {
     /// How often the sample rate is halved at the moment. (behaviour 27)
     halvings: AtomicU32,
     pub(crate) source: Source<Slot>,
-    /// Segments that the flusher is through with; blank.
-    pub(crate) spent: Again<Arc<Segment>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) control: Sender<crate::flusher::Command>,
@@ -103,7 +101,6 @@ impl Core {
     pub(crate) fn new(
         settings: Settings,
         source: Source<Slot>,
-        spent: Again<Arc<Segment>>,
         budget: Arc<Budget>,
         doorbell: Arc<Doorbell>,
         control: Sender<crate::flusher::Command>,
@@ -119,7 +116,6 @@ impl Core {
             finished: AtomicBool::new(false),
             halvings: AtomicU32::new(0),
             source,
-            spent,
             budget,
             doorbell,
             control,

@@ -22,7 +22,7 @@ use std::time::Instant;
 use super::by_trace::ByTrace;
 use super::pile::{Packet, Pile, Spare};
 use super::{HOLD, LONGEST_WAIT};
-use crate::hand_over::{Budget, Spent};
+use crate::hand_over::Budget;
 use crate::protocol::{Known, MOST_SPANS};
 use crate::record::{Slot, SpanRecord};
 use crate::scrub::Privacy;
@@ -169,10 +169,10 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(budget: Arc<Budget>, spent: Spent<Arc<Segment>>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
         Batches {
             full_bytes: FULL_BYTES.min(budget.limit() / 12),
-            spare: Spare::within(budget.limit(), spent),
+            spare: Spare::within(budget.limit()),
             budget,
             charged: Cell::new(0),
             uncharged: Cell::new(0),

@@ -24,7 +24,7 @@ use crossbeam_channel::Receiver;
 
 use crate::client::{Core, Load, LossReason, Report};
 use crate::clock::{Clock, UnixNanos};
-use crate::hand_over::{Consumer, Sink, Spent};
+use crate::hand_over::{Consumer, Sink};
 use crate::hook::Stage;
 use crate::integrations;
 use crate::propagation::ContextText;
@@ -129,7 +129,6 @@ impl Flusher {
     pub(crate) fn new(
         core: Arc<Core>,
         consumer: Consumer<Slot, Option<Arc<Segment>>>,
-        spent: Spent<Arc<Segment>>,
         commands: Receiver<Command>,
         transport: Sender,
         hook: Option<Stage>,
@@ -138,7 +137,7 @@ impl Flusher {
         let (every, segments) = constant_attributes(&core.settings, &integrations);
         let now = Instant::now();
         let most_queued = MOST_QUEUED.min(core.budget.limit() / 8);
-        let batches = Batches::new(Arc::clone(&core.budget), spent);
+        let batches = Batches::new(Arc::clone(&core.budget));
         let context = ContextText::new(&core.settings);
         Flusher {
             core,

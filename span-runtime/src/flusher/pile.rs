@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use crate::attributes::{Key, Value};
 use crate::clock::Reading;
-use crate::hand_over::Spent;
 use crate::ids::SpanId;
 use crate::protocol::{Known, Packed};
 use crate::record::{Attribute, Callsite, Rare, Site, Slot, SpanRecord};
@@ -132,14 +131,13 @@ pub(super) struct Spare {
     most: usize,
     /// Spans and attributes in the first block of the last piles that were complete.
     firsts: [(usize, usize); LAST],
-    segments: Spent<Arc<Segment>>,
 }
 
 impl Spare {
     /// None yet, and never more than a small share of this bound.
-    pub(super) fn within(limit: usize, segments: Spent<Arc<Segment>>) -> Self {
+    pub(super) fn within(limit: usize) -> Self {
         const BLOCK: usize = SPANS * size_of::<Waiting>() + ITEMS * size_of::<Packed>();
-        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, firsts: [(0, 0); LAST], segments }
+        Spare { blocks: Vec::new(), most: limit / SPARE_SHARE / BLOCK, firsts: [(0, 0); LAST] }
     }
 
     /// One for spans that have as many attributes as those of the block before.
@@ -156,17 +154,9 @@ impl Spare {
         }
     }
 
-    /// Has a segment used again, if nobody has it any more.
-    fn keep_segment(&mut self, mut segment: Arc<Segment>) {
-        if Segment::clear(&mut segment) {
-            self.segments.give(segment);
-        }
-    }
-
     /// Gives it all back. For when nothing has come for a while.
     pub(super) fn trim(&mut self) {
         self.blocks = Vec::new();
-        self.segments.trim();
     }
 }
 
@@ -215,10 +205,6 @@ impl Pile {
         }
         for block in mem::take(&mut self.full) {
             spare.keep(block);
-        }
-        let turns = mem::take(&mut self.turns).into_iter().map(|(_, segment)| segment);
-        for segment in self.segment.take().into_iter().chain(turns) {
-            spare.keep_segment(segment);
         }
         *self = Pile { last, ..Pile::default() };
     }
@@ -411,7 +397,6 @@ pub(super) struct Packet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hand_over::way_back;
     use crate::ids::Generator;
     use crate::sampling::{self, Rate};
     use crate::segment::{Trace, TraceRef};
@@ -476,7 +461,7 @@ mod tests {
                 Arc::new(Segment::new(Arc::clone(&core), trace, span_id, decision, "segment".into(), None))
             })
             .collect();
-        let (mut known, mut spare) = (Known::default(), Spare::within(64 << 20, way_back(1, Arc::default()).0));
+        let (mut known, mut spare) = (Known::default(), Spare::within(64 << 20));
         let privacy = core.settings.privacy();
         // The second time with the memory of the first.
         for _ in 0..2 {

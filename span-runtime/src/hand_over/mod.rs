@@ -31,7 +31,6 @@ mod doorbell;
 mod fork;
 #[cfg(all(loom, test))]
 mod models;
-mod spent;
 mod sync;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -43,7 +42,6 @@ pub(crate) use budget::Budget;
 pub(crate) use chunk::CAPACITY;
 use chunk::{Chunk, SharedChunk};
 pub(crate) use doorbell::Doorbell;
-pub(crate) use spent::{Again, MAGAZINE, Spent, way_back};
 use sync::{Receiver, Sender, TrySendError, bounded};
 
 /// How many empty chunks the pool keeps while there is work: 4 MB, enough for 60,000 spans between two naps of the
