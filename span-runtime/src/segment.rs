@@ -20,7 +20,8 @@ pub(crate) struct Trace {
     pub(crate) sample_rand: f64,
     /// What a trace has that came from elsewhere, or is a scope: most are neither.
     pub(crate) origin: Option<Box<Origin>>,
-    dsc: OnceLock<Dsc>,
+    /// In a box, so that a segment that has not needed it yet is small.
+    dsc: OnceLock<Box<Dsc>>,
 }
 
 /// Where a trace comes from.
@@ -106,7 +107,7 @@ impl Trace {
 
     /// The sampling context, if it is settled.
     pub(crate) fn dsc(&self) -> Option<&Dsc> {
-        self.dsc.get()
+        self.dsc.get().map(|dsc| &**dsc)
     }
 }
 
@@ -235,7 +236,7 @@ impl Segment {
 
     /// The sampling context of its trace, which is settled now if it was not before.
     pub(crate) fn dsc(&self) -> &Dsc {
-        self.trace().dsc.get_or_init(|| Dsc::freeze(self))
+        self.trace().dsc.get_or_init(|| Dsc::freeze(self).into())
     }
 
     /// Appends that as the header `trace` of envelopes.
