@@ -196,17 +196,23 @@ impl Pile {
         };
     }
 
-    /// Empties it, and keeps the memory of its blocks.
+    /// Empties it, and keeps the memory of its blocks: one that was full for itself, or else its only one, and the others for whoever needs
+    /// them.
     pub(super) fn clear(&mut self, spare: &mut Spare) {
-        let mut last = mem::take(&mut self.last);
-        last.clear();
-        if last.is_immense() {
-            last = Block::default();
+        if let Some(full) = self.full.pop() {
+            self.last = full;
         }
-        for block in mem::take(&mut self.full) {
+        for block in self.full.drain(..) {
             spare.keep(block);
         }
-        *self = Pile { last, ..Pile::default() };
+        self.last.clear();
+        if self.last.is_immense() {
+            self.last = Block::default();
+        }
+        self.segment = None;
+        // Most have none.
+        (self.turns, self.rare) = (Vec::new(), Vec::new());
+        (self.spans, self.json, self.bytes, self.site) = (0, 0, 0, None);
     }
 
     /// Bytes of JSON that this is likely to become.
