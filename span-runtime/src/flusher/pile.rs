@@ -106,6 +106,13 @@ impl Block {
         self.spans.capacity() * size_of::<Waiting>() + self.items.capacity() * size_of::<Packed>()
     }
 
+    /// Of these, the bytes that nothing is in.
+    fn spare_bytes(&self) -> usize {
+        let spans = self.spans.capacity() - self.spans.len();
+        let items = self.items.capacity() - self.items.len();
+        spans * size_of::<Waiting>() + items * size_of::<Packed>()
+    }
+
     /// Whether another span is to go into the next block. It is likely to have no more attributes than there is still room for.
     #[inline]
     fn is_full(&self) -> bool {
@@ -328,16 +335,12 @@ impl Pile {
         self.rare.push((span, rare));
     }
 
-    /// Gives back the room that nothing is in, for when nothing more is likely to come.
+    /// Gives back the room that nothing is in, if it is more than a quarter of all, for when nothing more is likely to come.
     pub(super) fn settle(&mut self) {
         // The blocks before the last are as full as they get.
-        let Block { spans, items } = &mut self.last;
-        let has_much = |length: usize, capacity: usize| capacity > length + length / 8;
-        if has_much(spans.len(), spans.capacity()) {
-            spans.shrink_to_fit();
-        }
-        if has_much(items.len(), items.capacity()) {
-            items.shrink_to_fit();
+        if self.last.spare_bytes() > self.bytes() / 4 {
+            self.last.spans.shrink_to_fit();
+            self.last.items.shrink_to_fit();
         }
     }
 
