@@ -177,23 +177,6 @@ impl Segment {
         }
     }
 
-    /// A segment that is none, of a runtime: what waits to be used again.
-    pub(crate) fn blank(core: Arc<Core>) -> Self {
-        Segment {
-            core,
-            trace: TraceRef::Own(Trace::blank()),
-            span_id: SpanId::MAX,
-            sampled: false,
-            loss: LossReason::SampleRate,
-            sample_rate: None,
-            decided_here: true,
-            name: Mutex::new(Cow::Borrowed("")),
-            source: SOURCES[0],
-            wall_origin: AtomicU64::new(0),
-            place: AtomicU32::new(u32::MAX),
-        }
-    }
-
     /// Has a blank one begin in a trace of its own, about which a rate decides.
     pub(crate) fn begin(&mut self, ids: &mut Generator, rate: f64, name: &'static str, source: Option<&'static str>) {
         if let TraceRef::Own(trace) = &mut self.trace {

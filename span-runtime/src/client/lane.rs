@@ -1,5 +1,6 @@
 //! A thread's way to the flusher: its producer and its counters.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use crate::hand_over::{NoRoom, Producer};
 use crate::ids::Generator;
 use crate::open::OpenSpan;
 use crate::record::{Attribute, Callsite, Details, Given, MOST_SIDE_BY_SIDE, Site, Slot, SpanRecord};
-use crate::segment::Segment;
+use crate::sampling::{self, Rate};
+use crate::segment::{Segment, Trace, TraceRef};
 
 /// What one thread counts. Written by that thread only, so a load and a store do, and no thread waits for
 /// another's cache line.
@@ -166,9 +168,10 @@ impl Lane {
                 return segment;
             }
         }
-        let mut own = Segment::blank(Arc::clone(&self.core));
-        own.begin(ids, rate, site.name(), site.name_source());
-        Arc::new(own)
+        let trace = Trace::new(ids);
+        let decision = sampling::decide(&trace, Rate::Fixed(rate), self.core.halvings());
+        let (core, span_id, name) = (Arc::clone(&self.core), ids.span_id(), Cow::Borrowed(site.name()));
+        Arc::new(Segment::new(core, TraceRef::Own(trace), span_id, decision, name, site.name_source()))
     }
 
     /// Keeps a segment for the next, if nobody has it any more.
