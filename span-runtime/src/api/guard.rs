@@ -207,19 +207,24 @@ impl SpanGuard {
     }
 }
 
-/// Ends a span of this thread's stack now: out of line, and the same for all call sites.
-#[inline(never)]
-fn end_recording(id: u64, index: u32) {
-    let end = Reading::now();
-    context::with(|local| local.end(id, index, end));
-}
-
 /// The second word of the guard of a span below a segment that is not sampled; the first is 0.
 pub(crate) fn unsampled_word(runtime: u32, loss: LossReason) -> u64 {
     Kind::UnsampledChild { runtime, loss }.pack().1
 }
 
-/// Ends what a guard of these two words was for, which records nothing, with a look at what is current.
+/// Ends what a guard of these two words was for: out of line, and the same for all call sites.
+#[inline(never)]
+fn end(id: u64, at: u64) {
+    if at & KINDS == RECORDING {
+        let end = Reading::now();
+        // The index is the upper half.
+        context::with(|local| local.end(id, (at >> 32) as u32, end));
+    } else {
+        end_other(id, at);
+    }
+}
+
+/// The same for what records nothing, with a look at what is current.
 #[cold]
 #[inline(never)]
 fn end_other(id: u64, at: u64) {
@@ -231,14 +236,11 @@ fn end_other(id: u64, at: u64) {
 }
 
 impl Drop for SpanGuard {
+    /// As little as can be: it stands in each function that has a span, and there twice.
     #[inline]
     fn drop(&mut self) {
-        match self.at & KINDS {
-            NOTHING => {}
-            // The index is the upper half.
-            RECORDING => end_recording(self.id, (self.at >> 32) as u32),
-            _ if fast::end_unsampled(self.at) => {}
-            _ => end_other(self.id, self.at),
+        if self.at != NOTHING && !fast::end_unsampled(self.at) {
+            end(self.id, self.at);
         }
     }
 }
